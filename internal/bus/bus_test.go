@@ -1,0 +1,277 @@
+package bus
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lienthong/lienthong"
+	"github.com/lienthong/lienthong/internal/batch"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// nats-server keeps one process-wide clock goroutine per embedded server generation.
+		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
+}
+
+// seal is a signer whose signature is its name: enough for a bus that only
+// carries signatures.
+type seal string
+
+func (s seal) Sign([]byte) (string, error) { return string(s), nil }
+
+func (s seal) VerifyNode(_ []byte, jws string) (string, error) {
+	if jws != "hub" && jws != "node" {
+		return "", errors.New("forged")
+	}
+	return jws, nil
+}
+
+func mutualTLS(t *testing.T) *tls.Config {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(certificate)
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert,
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+	}
+}
+
+type world struct {
+	t       *testing.T
+	dir     string
+	tls     *tls.Config
+	listen  string
+	hub     *Hub
+	node    *Node
+	sealer  *batch.Sealer
+	head    map[lienthong.Stream]uint64 // what the hub has applied
+	mu      sync.Mutex
+	settled []uint64
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	sealer, err := batch.NewSealer(seal("node"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, dir: t.TempDir(), tls: mutualTLS(t), listen: "127.0.0.1:0", sealer: sealer, head: map[lienthong.Stream]uint64{}}
+	w.startHub()
+	w.startNode()
+	t.Cleanup(func() {
+		if w.node != nil {
+			w.node.Close()
+		}
+		if w.hub != nil {
+			w.hub.Close()
+		}
+	})
+	return w
+}
+
+func (w *world) startHub() {
+	w.t.Helper()
+	hub, err := StartHub(w.t.Context(), HubConfig{
+		Name: "hub", Dir: filepath.Join(w.dir, "hub"), Listen: w.listen, TLS: w.tls, Signer: seal("hub"), Log: quiet(),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.hub, w.listen = hub, hub.Addr()
+}
+
+func (w *world) startNode() {
+	w.t.Helper()
+	node, err := StartNode(w.t.Context(), NodeConfig{
+		Name: "node", Dir: filepath.Join(w.dir, "node"), HubAddr: w.listen, TLS: w.tls,
+		Signer: seal("node"), Hub: seal("hub"), HubName: "hub", Stall: time.Second, Reserve: 1, Log: quiet(),
+		Receipted: func(_ context.Context, _ []SignedReceipt, parsed []lienthong.Receipt) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, r := range parsed {
+				w.settled = append(w.settled, r.Sequence)
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.node = node
+}
+
+func quiet() *slog.Logger {
+	if testing.Verbose() {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+func testStream() lienthong.Stream {
+	return lienthong.Stream{Node: "node", Dataset: lienthong.DatasetID{Database: "population", Name: "person"}}
+}
+
+func (w *world) append(sequence uint64) {
+	w.t.Helper()
+	sealed, err := w.sealer.Seal(lienthong.BatchHeader{Stream: testStream(), Sequence: sequence, Kind: lienthong.ChangesBatch}, make([]byte, 100))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.node.Append(w.t.Context(), sealed); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// land plays the hub's landing until it has applied the sequence: it applies what
+// continues the chain, asks again for what does not, and sends receipts.
+func (w *world) land(until uint64) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
+	defer cancel()
+	for w.head[testStream()] < until {
+		group, err := w.hub.Next(ctx, 64, 1<<20)
+		if err != nil {
+			w.t.Fatalf("waiting for batch %d, have %d: %v", until, w.head[testStream()], err)
+		}
+		var receipts []SignedReceipt
+		for _, d := range group {
+			header, err := batch.ParseHeader(d.HeaderBytes)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			if header.Sequence > w.head[header.Stream]+1 {
+				if err := w.hub.Tell("node", Control{Expect: &Expect{Stream: header.Stream, Sequence: w.head[header.Stream] + 1}}); err != nil {
+					w.t.Fatal(err)
+				}
+				continue
+			}
+			w.head[header.Stream] = max(w.head[header.Stream], header.Sequence)
+			sealed := batch.Sealed{HeaderBytes: d.HeaderBytes}
+			body, err := json.Marshal(lienthong.Receipt{Stream: header.Stream, Sequence: header.Sequence, Hub: "hub", Digest: sealed.Digest()})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			receipts = append(receipts, SignedReceipt{Body: string(body), Signature: "hub"})
+		}
+		if len(receipts) > 0 {
+			if err := w.hub.Tell("node", Control{Receipts: receipts}); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		if err := w.hub.Done(ctx, group[len(group)-1].Number); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) waitEmpty() {
+	w.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		if n, size := w.node.Depth(); n == 0 && size == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			n, _ := w.node.Depth()
+			w.t.Fatalf("spool still holds %d batches", n)
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-w.t.Context().Done():
+		}
+	}
+}
+
+func TestNode_KeepsBatchesUntilReceipt(t *testing.T) {
+	w := newWorld(t)
+	for i := range uint64(50) {
+		w.append(i + 1)
+	}
+	if n, _ := w.node.Depth(); n != 50 {
+		t.Fatalf("spool holds %d batches before any receipt, want 50", n)
+	}
+	w.land(50)
+	w.waitEmpty()
+}
+
+func TestNode_RestartContinuesFromSpool(t *testing.T) {
+	w := newWorld(t)
+	w.append(1)
+	w.append(2)
+	w.node.Close()
+	w.startNode()
+	header, _, found, err := w.node.Tail(t.Context(), testStream())
+	if err != nil || !found || header.Sequence != 2 {
+		t.Fatalf("Tail = %d, %t, %v; want 2", header.Sequence, found, err)
+	}
+	w.append(3)
+	w.land(3)
+	w.waitEmpty()
+}
+
+func TestNode_SendsAgainToHubThatLostItsInbox(t *testing.T) {
+	w := newWorld(t)
+	for i := range uint64(20) {
+		w.append(i + 1)
+	}
+	w.land(1) // the link is up and the rest is on its way
+	w.hub.Close()
+	if err := os.RemoveAll(filepath.Join(w.dir, "hub")); err != nil {
+		t.Fatal(err)
+	}
+	w.startHub()
+	w.land(20)
+	w.waitEmpty()
+}
+
+func TestNode_SendsAgainWhatTheHubExpects(t *testing.T) {
+	w := newWorld(t)
+	w.append(1)
+	w.land(1)
+	w.waitEmpty()
+	w.append(2)
+	// Batch 2 is lost between the hub's inbox and its database.
+	if _, err := w.hub.Next(t.Context(), 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	w.append(3)
+	w.land(3)
+	w.waitEmpty()
+}
