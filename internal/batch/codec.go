@@ -140,6 +140,9 @@ func NewRows(shape *lienthong.Shape, raw []byte, count int) *Rows {
 // Count is the number of rows that the header promised.
 func (r *Rows) Count() int { return r.count }
 
+// Size is the number of bytes of all rows.
+func (r *Rows) Size() int { return len(r.raw) }
+
 // Reset starts again at the first row.
 func (r *Rows) Reset() { r.rest, r.read, r.err = r.raw, 0, nil }
 

@@ -65,6 +65,7 @@ type Item struct {
 type Applied struct {
 	Landed    int   // rows that changed the store
 	Ignored   int   // rows that the store already had
+	Refused   int   // rows that cannot be stored, each with a reason in the store
 	At        int64 // microseconds
 	Duplicate bool  // the ledger had the batch; nothing changed
 }
@@ -91,6 +92,7 @@ type Event struct {
 	Header   lienthong.BatchHeader
 	Digest   string
 	Applied  Applied
+	Bytes    int    // of the rows, decompressed
 	Code     string // of a refusal
 	Body     []byte // of a report
 	Result   *lienthong.Reconciliation
@@ -377,6 +379,9 @@ func (l *Lander) receipt(s lienthong.Stream, sequence uint64, digest string, a A
 // observe reports a durable batch. Lag is sampled: at most 64 rows of a batch.
 func (l *Lander) observe(item *Item, a Applied) {
 	e := Event{Kind: "landed", Header: item.Header, Digest: item.Digest, Applied: a, Received: a.At}
+	if item.Rows != nil {
+		e.Bytes = item.Rows.Size()
+	}
 	switch item.Header.Kind {
 	case lienthong.ShapeBatch:
 		e.Kind, e.Body = "shape", append([]byte(nil), item.Body...)

@@ -1,0 +1,424 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lienthong/lienthong"
+	"github.com/lienthong/lienthong/internal/app"
+	"github.com/lienthong/lienthong/internal/telemetry"
+)
+
+// Exit codes of every command.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// errUsage marks what the person at the keyboard got wrong.
+type errUsage struct{ error }
+
+// errQuiet marks a failure whose story has been told on standard output.
+var errQuiet = errors.New("failed")
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	c := &command{stdout: stdout, stderr: stderr}
+	root := c.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	var usage errUsage
+	if !errors.Is(err, errQuiet) {
+		printError(stderr, err)
+	}
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// printError tells what was wrong in both languages, one problem a line.
+func printError(w io.Writer, err error) {
+	var many interface{ Unwrap() []error }
+	if errors.As(err, &many) {
+		for _, one := range many.Unwrap() {
+			printError(w, one)
+		}
+		return
+	}
+	var coded *lienthong.Error
+	if !errors.As(err, &coded) {
+		fmt.Fprintf(w, "lienthong: %v\n", err) //nolint:errcheck // nothing is left to tell it to
+		return
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "lienthong: %s: %s / %s", coded.Code, coded.Vi, coded.En)
+	if coded.Where != "" {
+		fmt.Fprintf(&b, "\n  %s", coded.Where)
+	}
+	if coded.Hint != "" {
+		fmt.Fprintf(&b, "\n  → %s", coded.Hint)
+	}
+	if coded.Err != nil {
+		fmt.Fprintf(&b, "\n  %v", coded.Err)
+	}
+	fmt.Fprintln(w, b.String()) //nolint:errcheck // nothing is left to tell it to
+}
+
+type command struct {
+	stdout, stderr io.Writer
+	json           bool
+	logLevel       string
+	logFormat      string
+}
+
+func (c *command) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "lienthong",
+		Short: "Nền tảng dữ liệu dùng chung / the common data platform",
+		Long: "Liên thông: nền tảng dữ liệu dùng chung của hệ thống chính trị.\n" +
+			"One binary: an agency's node, a province's hub, the national hub, and the tools for them.",
+		SilenceUsage: true, SilenceErrors: true,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
+	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON where data is printed")
+	root.PersistentFlags().StringVar(&c.logLevel, "log-level", "warn", "debug, info, warn or error")
+	root.PersistentFlags().StringVar(&c.logFormat, "log-format", "text", "text or json")
+	root.AddCommand(c.demo(), c.hub(), c.node(), c.enrol(), c.signIn(), c.audit(), c.dictionary(), c.database(), c.version())
+	for _, sub := range root.Commands() {
+		usageErrors(sub)
+	}
+	return root
+}
+
+// usageErrors makes wrong arguments count as usage, for exit code 2.
+func usageErrors(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return errUsage{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		usageErrors(sub)
+	}
+}
+
+func (c *command) logger() (*slog.Logger, error) {
+	log, err := telemetry.NewLogger(telemetry.LogConfig{Writer: c.stderr, Level: c.logLevel, Format: c.logFormat})
+	if err != nil {
+		return nil, errUsage{err}
+	}
+	return log, nil
+}
+
+func (c *command) printJSON(v any) error {
+	encoder := json.NewEncoder(c.stdout)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}
+
+func (c *command) printf(format string, args ...any) {
+	fmt.Fprintf(c.stdout, format, args...) //nolint:errcheck // standard output
+}
+
+func (c *command) demo() *cobra.Command {
+	var config app.DemoConfig
+	cmd := &cobra.Command{
+		Use:     "demo",
+		Short:   "một đất nước nhỏ trong một tiến trình / a small country in one process",
+		Example: "  lienthong demo\n  lienthong demo --once --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if config.Log, err = c.logger(); err != nil {
+				return err
+			}
+			config.Progress = c.progress()
+			config.Ready = func(link string) {
+				fmt.Fprintf(c.stderr, "Mở / open: %s\n(liên kết dùng một lần / one-time link; Ctrl-C để dừng / to stop)\n", link) //nolint:errcheck // a terminal
+			}
+			if config.Once && !cmd.Flags().Changed("listen") {
+				config.Listen = "127.0.0.1:0"
+			}
+			summary, err := app.RunDemo(cmd.Context(), config)
+			if err != nil || summary == nil {
+				return err
+			}
+			if c.json {
+				err = c.printJSON(summary)
+			} else {
+				summary.WriteText(c.stdout)
+			}
+			if err == nil && !summary.Reconciled() {
+				return errQuiet
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&config.Dir, "dir", "", "keep everything in this directory (default: a temporary one)")
+	f.StringVar(&config.Postgres, "postgres", "", "DSN of a PostgreSQL server for the population source and the hub")
+	f.BoolVar(&config.Once, "once", false, "stop when every dataset has landed and reconciled; exit 1 if one does not")
+	f.StringVar(&config.Listen, "listen", "127.0.0.1:8080", "address of the console")
+	f.Uint64Var(&config.Seed, "seed", 214, "seed of the generated country")
+	f.IntVar(&config.Persons, "persons", 200_000, "persons in the population database")
+	f.IntVar(&config.ChangesPerSecond, "rate", 20, "live changes per second")
+	return cmd
+}
+
+// progress prints long work: one line that moves on a terminal, plain lines at
+// the ends otherwise.
+func (c *command) progress() func(what string, done, total int) {
+	terminal := false
+	if f, ok := c.stderr.(*os.File); ok {
+		if info, err := f.Stat(); err == nil {
+			terminal = info.Mode()&os.ModeCharDevice != 0
+		}
+	}
+	return func(what string, done, total int) {
+		switch {
+		case terminal && done < total:
+			fmt.Fprintf(c.stderr, "\r%s %d/%d\033[K", what, done, total) //nolint:errcheck // a terminal
+		case done >= total:
+			mark := ""
+			if terminal {
+				mark = "\r"
+			}
+			fmt.Fprintf(c.stderr, "%s%s: %d ✓\n", mark, what, total) //nolint:errcheck // a terminal
+		}
+	}
+}
+
+func (c *command) hub() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use: "hub", Short: "chạy một trung tâm / run a hub", Example: "  lienthong hub --config hub.yaml", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := c.logger()
+			if err != nil {
+				return err
+			}
+			config, err := app.LoadHubConfig(path)
+			if err != nil {
+				return errUsage{err}
+			}
+			return app.RunHub(cmd.Context(), config, app.HubParts{Log: log}, func(h *app.Hub, first bool) {
+				c.printf("hub %s: links %s, enrol %s\n", config.Name, h.LinksAddr(), h.EnrolURL())
+				if config.Console == "off" {
+					return
+				}
+				if !first {
+					c.printf("console %s\n", h.ConsoleURL())
+					return
+				}
+				if link, err := h.SignInURL(cmd.Context()); err == nil {
+					c.printf("console %s\n", link)
+				}
+			})
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+func configFlag(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVar(path, "config", "", "configuration file (required)")
+	if err := cmd.MarkFlagRequired("config"); err != nil {
+		panic(err) // the flag was defined one line above
+	}
+}
+
+func (c *command) node() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use: "node", Short: "chạy một nút / run a node", Example: "  lienthong node --config node.yaml", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := c.logger()
+			if err != nil {
+				return err
+			}
+			config, err := app.LoadNodeConfig(path)
+			if err != nil {
+				return errUsage{err}
+			}
+			return app.RunNode(cmd.Context(), config, app.NodeParts{Log: log}, func() { c.printf("node %s: running\n", config.Name) })
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+func (c *command) enrol() *cobra.Command {
+	var path, member, bloc, node string
+	var lifetime time.Duration
+	cmd := &cobra.Command{
+		Use: "enrol", Short: "cấp mã đăng ký dùng một lần cho một nút / make a one-time enrolment token for a node",
+		Example: "  lienthong enrol --config hub.yaml --member G15 --node g15", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := app.LoadHubConfig(path)
+			if err != nil {
+				return errUsage{err}
+			}
+			token, err := app.Invite(cmd.Context(), config, bloc, member, node, lifetime)
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(map[string]string{"node": node, "member": member, "token": token})
+			}
+			c.printf("%s\n", token)
+			return nil
+		},
+	}
+	configFlag(cmd, &path)
+	f := cmd.Flags()
+	f.StringVar(&member, "member", "", "electronic identifier of the organisation: G15")
+	f.StringVar(&node, "node", "", "name of the node")
+	f.StringVar(&bloc, "bloc", "government", "government, party, assembly, presidency, court, procuracy, audit, front, sociopolitical")
+	f.DurationVar(&lifetime, "lifetime", 24*time.Hour, "how long the token is good, at most 24h")
+	return cmd
+}
+
+func (c *command) signIn() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use: "signin", Short: "tạo liên kết đăng nhập dùng một lần / make a one-time sign-in link",
+		Example: "  lienthong signin --config hub.yaml", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := app.LoadHubConfig(path)
+			if err != nil {
+				return errUsage{err}
+			}
+			link, err := app.SignInLink(cmd.Context(), config)
+			if err != nil {
+				return err
+			}
+			c.printf("%s\n", link)
+			return nil
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+func (c *command) audit() *cobra.Command {
+	cmd := &cobra.Command{Use: "audit", Short: "nhật ký kiểm toán / the audit log", Args: cobra.NoArgs}
+	var data string
+	verify := &cobra.Command{
+		Use: "verify", Short: "kiểm chứng nhật ký từ tệp và khóa công khai / verify a log from its files and public key",
+		Example: "  lienthong audit verify --data /var/lib/lienthong/hub", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			report, err := app.VerifyLog(cmd.Context(), data)
+			if err != nil {
+				return err
+			}
+			if c.json {
+				err = c.printJSON(report)
+			} else {
+				c.printf("entries %d\nroot %s\nverified %t\n", report.Entries, report.Root, report.Verified)
+				for _, problem := range report.Problems {
+					c.printf("problem: %v\n", problem)
+				}
+			}
+			if err == nil && !report.Verified {
+				return errQuiet
+			}
+			return err
+		},
+	}
+	verify.Flags().StringVar(&data, "data", "", "data directory of the hub or node (required)")
+	if err := verify.MarkFlagRequired("data"); err != nil {
+		panic(err) // the flag was defined one line above
+	}
+	cmd.AddCommand(verify)
+	return cmd
+}
+
+func (c *command) dictionary() *cobra.Command {
+	cmd := &cobra.Command{Use: "dictionary", Short: "từ điển dữ liệu dùng chung / the common dictionary", Args: cobra.NoArgs}
+	cmd.AddCommand(&cobra.Command{
+		Use: "list", Short: "liệt kê phần tử dữ liệu / list data elements", Example: "  lienthong dictionary list --json", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			elements, err := app.Elements()
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(elements)
+			}
+			w := tabwriter.NewWriter(c.stdout, 2, 4, 2, ' ', 0)
+			for _, e := range elements {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.ID, e.Kind, e.NameVi, e.NameEn) //nolint:errcheck // flushed below
+			}
+			return w.Flush()
+		},
+	})
+	return cmd
+}
+
+func (c *command) database() *cobra.Command {
+	cmd := &cobra.Command{Use: "database", Short: "các cơ sở dữ liệu / databases", Args: cobra.NoArgs}
+	cmd.AddCommand(&cobra.Command{
+		Use: "list", Short: "liệt kê CSDL quốc gia và chuyên ngành / list the national and specialised databases",
+		Example: "  lienthong database list", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			databases, err := app.Databases()
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(databases)
+			}
+			w := tabwriter.NewWriter(c.stdout, 2, 4, 2, ' ', 0)
+			for _, d := range databases {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Code, d.Class, d.Owner, d.Confidence, d.NameVi) //nolint:errcheck // flushed below
+			}
+			return w.Flush()
+		},
+	})
+	return cmd
+}
+
+func (c *command) version() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "phiên bản / version", Example: "  lienthong version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			version, revision := "(devel)", ""
+			if info, ok := debug.ReadBuildInfo(); ok {
+				version = info.Main.Version
+				for _, s := range info.Settings {
+					if s.Key == "vcs.revision" {
+						revision = s.Value
+					}
+				}
+			}
+			if c.json {
+				return c.printJSON(map[string]string{"version": version, "revision": revision})
+			}
+			c.printf("lienthong %s %s\n", version, revision)
+			return nil
+		},
+	}
+}

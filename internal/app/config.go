@@ -1,0 +1,361 @@
+package app
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/lienthong/lienthong"
+	"github.com/lienthong/lienthong/internal/bus"
+	"github.com/lienthong/lienthong/internal/connector/file"
+	"github.com/lienthong/lienthong/internal/telemetry"
+)
+
+// HubConfig is the configuration file of a hub.
+type HubConfig struct {
+	// Name of this instance: 1-32 of a-z, 0-9, -. Required.
+	Name string `yaml:"name"`
+	// Title is shown to people. Default: the name.
+	Title string `yaml:"title"`
+	// Member is the electronic identifier of the organisation that runs the hub. Required.
+	Member string `yaml:"member"`
+	// Bloc of that organisation. Default: government.
+	Bloc string `yaml:"bloc"`
+	// Data is the directory for keys, log, inbox and, with SQLite, the records. Required; local disk.
+	Data string `yaml:"data"`
+	// Links is the address that nodes connect to. Default: 127.0.0.1:7422.
+	Links string `yaml:"links"`
+	// Enrol is the address where nodes enrol, HTTPS. Default: 127.0.0.1:7423.
+	Enrol string `yaml:"enrol"`
+	// Hosts are the names and addresses by which nodes and browsers reach this hub; they go
+	// into its certificate. Default: localhost and 127.0.0.1.
+	Hosts []string `yaml:"hosts"`
+	// Console is the address of the web console. Plain HTTP on loopback, HTTPS with the hub's own
+	// certificate elsewhere. Default: 127.0.0.1:8080. "off" turns it off.
+	Console string `yaml:"console"`
+	// Metrics is the address for /metrics and /healthz. Default: off.
+	Metrics string `yaml:"metrics"`
+	// Postgres is the DSN of the record store. Default: SQLite files in Data.
+	Postgres telemetry.Secret `yaml:"postgres"`
+	// Definitions are files or globs of dataset definitions, for titles, labels and set rules.
+	Definitions []string `yaml:"definitions"`
+
+	path string
+}
+
+// NodeConfig is the configuration file of a node.
+type NodeConfig struct {
+	// Name of this instance: 1-32 of a-z, 0-9, -. Required, and the one in the enrolment token.
+	Name string `yaml:"name"`
+	// Data is the directory for keys, log, spool and state. Required; local disk.
+	Data string `yaml:"data"`
+	// Hub is where the hub is.
+	Hub HubAddress `yaml:"hub"`
+	// Token is the one-time enrolment token, needed at the first start only. TokenFile reads it
+	// from a file.
+	Token     telemetry.Secret `yaml:"token"`
+	TokenFile string           `yaml:"token_file"`
+	// SpoolMB is the limit of the spool in MiB. Default: 8192.
+	SpoolMB int64 `yaml:"spool_mb"`
+	// ReserveMB is the free space that the spool leaves on the disk, in MiB. Default: 64.
+	ReserveMB int64 `yaml:"reserve_mb"`
+	// ReconcileEvery is the time between reconciliations: "1h". Default: 1h.
+	ReconcileEvery Duration `yaml:"reconcile_every"`
+	// Metrics is the address for /metrics and /healthz. Default: off.
+	Metrics string `yaml:"metrics"`
+	// Sources are what this node reads. At least one.
+	Sources []SourceConfig `yaml:"sources"`
+
+	path string
+}
+
+// HubAddress is where a node finds its hub.
+type HubAddress struct {
+	Links string `yaml:"links"` // host:port. Required.
+	Enrol string `yaml:"enrol"` // https://host:port. Required at the first start.
+}
+
+// SourceConfig is one source: exactly one of Postgres, SQLite and Files.
+type SourceConfig struct {
+	// Postgres is the DSN of a PostgreSQL database.
+	Postgres telemetry.Secret `yaml:"postgres"`
+	// Slot names the replication slot and publication. Default: lienthong_<node>.
+	Slot string `yaml:"slot"`
+	// SQLite is the path of an SQLite database.
+	SQLite string `yaml:"sqlite"`
+	// Files is a drop folder.
+	Files *FilesConfig `yaml:"files"`
+	// Definitions are files or globs of dataset definitions. Required.
+	Definitions []string `yaml:"definitions"`
+}
+
+// FilesConfig is a drop folder and what is expected in it.
+type FilesConfig struct {
+	Root   string       `yaml:"root"`
+	Tables []FilesTable `yaml:"tables"`
+}
+
+// FilesTable is a kind of file.
+type FilesTable struct {
+	Name    string   `yaml:"name"`    // the table that definitions name
+	Pattern string   `yaml:"pattern"` // "*/ho_dan*.xlsx", relative to Root
+	Key     []string `yaml:"key"`     // columns that name a row
+	Columns []string `yaml:"columns"` // the header that is expected; default: that of the first file
+	Mode    string   `yaml:"mode"`    // full or delta. Default: full
+	// FolderColumn adds a first column with the file's folder, so that folders that number their
+	// rows alike stay apart.
+	FolderColumn string `yaml:"folder_column"`
+	// Operation names the column of a delta that says what happened; DeleteWords are its words for gone.
+	Operation   string   `yaml:"operation"`
+	DeleteWords []string `yaml:"delete_words"`
+	Sheet       string   `yaml:"sheet"` // of a workbook. Default: the first
+}
+
+func (t *FilesTable) table() file.Table {
+	columns := make([]lienthong.Column, len(t.Columns))
+	for i, name := range t.Columns {
+		columns[i] = lienthong.Column{Name: name, SourceType: "text", Kind: lienthong.Text, Nullable: true}
+	}
+	mode := file.Full
+	if t.Mode == "delta" {
+		mode = file.Delta
+	}
+	return file.Table{
+		Name: t.Name, Pattern: t.Pattern, Mode: mode, Key: t.Key, Columns: columns, FolderColumn: t.FolderColumn,
+		Operation: t.Operation, DeleteWords: t.DeleteWords, Sheet: t.Sheet,
+	}
+}
+
+// Duration is a time.Duration that YAML writes as "90s".
+type Duration time.Duration
+
+// UnmarshalText reads "90s".
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = Duration(v)
+	return err
+}
+
+// LoadHubConfig reads and checks a hub's configuration. All problems come at
+// once, each with file and line.
+func LoadHubConfig(path string) (*HubConfig, error) {
+	c := &HubConfig{path: path}
+	p, err := load(path, c)
+	if err != nil {
+		return nil, err
+	}
+	c.complete()
+	c.check(p)
+	return c, p.err()
+}
+
+func (c *HubConfig) complete() {
+	c.Title = cmp.Or(c.Title, c.Name)
+	c.Bloc = cmp.Or(c.Bloc, string(lienthong.Government))
+	c.Links = cmp.Or(c.Links, "127.0.0.1:7422")
+	c.Enrol = cmp.Or(c.Enrol, "127.0.0.1:7423")
+	c.Console = cmp.Or(c.Console, "127.0.0.1:8080")
+	if len(c.Hosts) == 0 {
+		c.Hosts = []string{"localhost", "127.0.0.1"}
+	}
+}
+
+func (c *HubConfig) check(p *problems) {
+	p.name("name", c.Name)
+	p.required("member", c.Member)
+	if _, err := lienthong.ParseMemberCode(c.Member); c.Member != "" && err != nil {
+		p.add("member", "không phải mã định danh điện tử", "not an electronic identifier", "H49, G01")
+	}
+	p.required("data", c.Data)
+	p.address("links", c.Links)
+	p.address("enrol", c.Enrol)
+	if c.Console != "off" {
+		p.address("console", c.Console)
+	}
+	if c.Metrics != "" {
+		p.address("metrics", c.Metrics)
+	}
+}
+
+// LoadNodeConfig reads and checks a node's configuration.
+func LoadNodeConfig(path string) (*NodeConfig, error) {
+	c := &NodeConfig{path: path}
+	p, err := load(path, c)
+	if err != nil {
+		return nil, err
+	}
+	c.check(p)
+	if c.TokenFile != "" && c.Token == "" {
+		token, err := os.ReadFile(c.resolve(c.TokenFile))
+		if err == nil {
+			c.Token = telemetry.Secret(bytes.TrimSpace(token))
+		} else if !errors.Is(err, os.ErrNotExist) {
+			p.add("token_file", "không đọc được tệp", "the file cannot be read", err.Error())
+		}
+	}
+	return c, p.err()
+}
+
+func (c *NodeConfig) check(p *problems) {
+	p.name("name", c.Name)
+	p.required("data", c.Data)
+	p.required("hub.links", c.Hub.Links)
+	if c.Hub.Links != "" {
+		p.address("hub.links", c.Hub.Links)
+	}
+	if u, err := url.Parse(c.Hub.Enrol); c.Hub.Enrol != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+		p.add("hub.enrol", "cần địa chỉ https", "needs an https address", "https://host:port")
+	}
+	if c.Metrics != "" {
+		p.address("metrics", c.Metrics)
+	}
+	if len(c.Sources) == 0 {
+		p.add("sources", "chưa có nguồn dữ liệu nào", "there is no source", "thêm postgres, sqlite hoặc files / add postgres, sqlite or files")
+	}
+	for i := range c.Sources {
+		c.Sources[i].check(p, fmt.Sprintf("sources.%d", i))
+	}
+}
+
+func (s *SourceConfig) check(p *problems, at string) {
+	kinds := 0
+	for _, given := range []bool{s.Postgres != "", s.SQLite != "", s.Files != nil} {
+		if given {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		p.add(at, "mỗi nguồn cần đúng một trong postgres, sqlite, files", "a source is exactly one of postgres, sqlite, files", "")
+	}
+	if len(s.Definitions) == 0 {
+		p.add(at+".definitions", "thiếu định nghĩa tập dữ liệu", "dataset definitions are missing", "definitions: [datasets/*.yaml]")
+	}
+	if s.Files != nil {
+		p.required(at+".files.root", s.Files.Root)
+		for i, t := range s.Files.Tables {
+			where := fmt.Sprintf("%s.files.tables.%d", at, i)
+			p.required(where+".name", t.Name)
+			p.required(where+".pattern", t.Pattern)
+			if len(t.Key) == 0 {
+				p.add(where+".key", "cần cột khóa", "key columns are needed", "key: [ma_ho]")
+			}
+			if t.Mode != "" && t.Mode != "full" && t.Mode != "delta" {
+				p.add(where+".mode", "full hoặc delta", "full or delta", "")
+			}
+		}
+	}
+}
+
+// resolve makes a path of the configuration relative to the configuration file.
+func (c *NodeConfig) resolve(path string) string { return resolve(c.path, path) }
+
+func resolve(config, path string) string {
+	if filepath.IsAbs(path) || config == "" {
+		return path
+	}
+	return filepath.Join(filepath.Dir(config), path)
+}
+
+// problems collects what is wrong, and knows the line of every key.
+type problems struct {
+	path  string
+	lines map[string]int
+	found []error
+}
+
+func load(path string, into any) (*problems, error) {
+	p := &problems{path: path, lines: map[string]int{}}
+	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, &lienthong.Error{
+			Code: "config.read", Where: path, Vi: "không đọc được tệp cấu hình", En: "the configuration cannot be read",
+			Hint: "kiểm tra đường dẫn và quyền đọc / check the path and the right to read it", Err: err,
+		}
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(data, &root); err == nil && len(root.Content) > 0 {
+		p.index("", root.Content[0])
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		var typed *yaml.TypeError
+		if !errors.As(err, &typed) {
+			return nil, p.one("", "tệp không phải YAML đúng", "not valid YAML", err.Error())
+		}
+		for _, line := range typed.Errors {
+			p.found = append(p.found, p.one("", "khóa hoặc giá trị không hợp lệ", "unknown key or wrong value", line))
+		}
+	}
+	return p, nil
+}
+
+func (p *problems) index(prefix string, n *yaml.Node) {
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := strings.TrimPrefix(prefix+"."+n.Content[i].Value, ".")
+			p.lines[key] = n.Content[i].Line
+			p.index(key, n.Content[i+1])
+		}
+	case yaml.SequenceNode:
+		for i, item := range n.Content {
+			key := fmt.Sprintf("%s.%d", prefix, i)
+			p.lines[key] = item.Line
+			p.index(key, item)
+		}
+	case yaml.DocumentNode, yaml.ScalarNode, yaml.AliasNode:
+	}
+}
+
+// line is that of the key, or of the nearest key around it.
+func (p *problems) line(key string) int {
+	for key != "" {
+		if n := p.lines[key]; n > 0 {
+			return n
+		}
+		at := strings.LastIndexByte(key, '.')
+		key = key[:max(at, 0)]
+	}
+	return 1
+}
+
+func (p *problems) one(key, vi, en, hint string) error {
+	where := p.path
+	if key != "" {
+		where = fmt.Sprintf("%s:%d: %s", p.path, p.line(key), key)
+	}
+	return &lienthong.Error{Code: "config.invalid", Where: where, Vi: vi, En: en, Hint: hint}
+}
+
+func (p *problems) add(key, vi, en, hint string) { p.found = append(p.found, p.one(key, vi, en, hint)) }
+
+func (p *problems) required(key, value string) {
+	if value == "" {
+		p.add(key, "còn thiếu", "is missing", "")
+	}
+}
+
+func (p *problems) name(key, value string) {
+	if !bus.NodeName(value) {
+		p.add(key, "tên cần 1-32 ký tự a-z, 0-9, -", "a name is 1-32 of a-z, 0-9, -", "g01")
+	}
+}
+
+func (p *problems) address(key, value string) {
+	if _, port, err := net.SplitHostPort(value); err != nil || port == "" {
+		p.add(key, "cần dạng máy:cổng", "needs the form host:port", "127.0.0.1:7422")
+	}
+}
+
+func (p *problems) err() error { return errors.Join(p.found...) }

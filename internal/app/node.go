@@ -1,0 +1,344 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lienthong/lienthong"
+	"github.com/lienthong/lienthong/internal/audit"
+	"github.com/lienthong/lienthong/internal/bus"
+	"github.com/lienthong/lienthong/internal/capture"
+	"github.com/lienthong/lienthong/internal/connector"
+	"github.com/lienthong/lienthong/internal/connector/file"
+	"github.com/lienthong/lienthong/internal/connector/postgres"
+	"github.com/lienthong/lienthong/internal/connector/sqlite"
+	"github.com/lienthong/lienthong/internal/dictionary"
+	"github.com/lienthong/lienthong/internal/durable"
+	"github.com/lienthong/lienthong/internal/store"
+	"github.com/lienthong/lienthong/internal/telemetry"
+	"github.com/lienthong/lienthong/internal/trust"
+)
+
+// NodeParts is what a caller of StartNode may bring along.
+type NodeParts struct {
+	// Definitions by source, beyond those of the configuration.
+	Definitions [][]*dictionary.Definition
+	Now         func() time.Time
+	Log         *slog.Logger
+	Step        func(point string) // see capture.Config.Step
+	// AcknowledgeEarly breaks the first promise; see capture.Config.
+	AcknowledgeEarly bool
+}
+
+// Node is a running node.
+type Node struct {
+	config   *NodeConfig
+	log      *slog.Logger
+	now      func() time.Time
+	identity *trust.Identity
+	state    *store.NodeState
+	audit    *audit.Log
+	bus      *bus.Node
+	meters   *telemetry.Meters
+	health   *telemetry.Health
+	captures []*capture.Capture
+	measured map[lienthong.DatasetID]capture.Status // owned by statuses
+	closers  closers
+	failed   chan error
+}
+
+// StartNode enrols when it must, opens spool and state, and starts capturing.
+func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Node, err error) {
+	if parts.Now == nil {
+		parts.Now = time.Now
+	}
+	if parts.Log == nil {
+		parts.Log = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{config: config, log: parts.Log, now: parts.Now, failed: make(chan error, 1), measured: map[lienthong.DatasetID]capture.Status{}}
+	defer func() {
+		if err != nil {
+			n.closers.run()
+		}
+	}()
+	if err := durable.MkdirAll(config.Data, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := durable.LockDirectory(config.Data)
+	if err != nil {
+		return nil, err
+	}
+	n.closers.add(func() { _ = lock.Release() })
+	words, err := dictionary.Builtin()
+	if err != nil {
+		return nil, err
+	}
+	if n.identity, err = trust.OpenIdentity(filepath.Join(config.Data, "keys"), config.Name, trust.Options{Now: parts.Now}); err != nil {
+		return nil, err
+	}
+	membership, err := n.enrol(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hubKeys, err := n.identity.HubDirectory()
+	if err != nil {
+		return nil, err
+	}
+	recordKey, err := secretFile(filepath.Join(config.Data, "keys", "record_key"))
+	if err != nil {
+		return nil, err
+	}
+	if n.state, err = store.OpenNodeState(ctx, config.Data); err != nil {
+		return nil, err
+	}
+	n.closers.add(func() { _ = n.state.Close() })
+	if n.audit, err = audit.Open(ctx, audit.Config{
+		Dir: filepath.Join(config.Data, "audit"), Origin: "lienthong/" + string(membership.Node.Member) + "/" + config.Name,
+		Countersign: n.identity.Sign, Now: parts.Now, Log: parts.Log,
+	}); err != nil {
+		return nil, err
+	}
+	n.closers.add(func() { _ = n.audit.Close(context.WithoutCancel(ctx)) })
+	if n.meters, err = telemetry.NewMeters(); err != nil {
+		return nil, err
+	}
+	n.closers.add(func() { _ = n.meters.Close(context.WithoutCancel(ctx)) })
+	n.health = telemetry.NewHealth(parts.Now)
+	linkTLS, err := n.identity.ClientTLS(membership.Hub)
+	if err != nil {
+		return nil, err
+	}
+	if n.bus, err = bus.StartNode(ctx, bus.NodeConfig{
+		Name: config.Name, Dir: filepath.Join(config.Data, "spool"), HubAddr: config.Hub.Links, TLS: linkTLS,
+		Signer: n.identity, Hub: nodeVerifier{hubKeys}, HubName: membership.Hub.Node,
+		MaxBytes: config.SpoolMB << 20, Reserve: config.ReserveMB << 20,
+		Receipted: func(ctx context.Context, signed []bus.SignedReceipt, receipts []lienthong.Receipt) error {
+			return n.receipted(ctx, signed, receipts, parts.Step)
+		},
+		Repair: n.repair, Log: parts.Log,
+	}); err != nil {
+		return nil, err
+	}
+	n.closers.add(n.bus.Close)
+	for i := range config.Sources {
+		definitions, err := loadDefinitions(config.path, config.Sources[i].Definitions)
+		if err != nil {
+			return nil, err
+		}
+		if i < len(parts.Definitions) {
+			definitions = append(definitions, parts.Definitions[i]...)
+		}
+		source, err := n.openSource(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		n.closers.add(func() { _ = source.Close() })
+		c, err := capture.New(capture.Config{
+			Node: config.Name, Source: source, Definitions: definitions, Dictionary: words, Signer: n.identity,
+			Spool: n.bus, State: n.state, RecordKey: recordKey, ReconcileEvery: time.Duration(config.ReconcileEvery),
+			Now: parts.Now, Log: parts.Log, Step: parts.Step, AcknowledgeEarly: parts.AcknowledgeEarly,
+		})
+		if err != nil {
+			return nil, err
+		}
+		n.captures = append(n.captures, c)
+	}
+	if err := n.audit.Enqueue(ctx, audit.Entry{
+		Kind: audit.Configuration, Actor: membership.Node.String(), Node: config.Name, Detail: map[string]string{"event": "start"},
+	}); err != nil {
+		return nil, err
+	}
+	n.run(ctx)
+	return n, n.open(ctx)
+}
+
+func (n *Node) enrol(ctx context.Context) (trust.Membership, error) {
+	if membership, ok := n.identity.Membership(); ok {
+		return membership, nil
+	}
+	if n.config.Token == "" || n.config.Hub.Enrol == "" {
+		return trust.Membership{}, &lienthong.Error{
+			Code: "node.not_enrolled", Where: n.config.Name, Vi: "nút chưa đăng ký với trung tâm", En: "the node is not enrolled with a hub",
+			Hint: "xin mã đăng ký tại trung tâm (lienthong enrol), ghi vào token và hub.enrol / get a token at the hub with lienthong enrol, set token and hub.enrol",
+		}
+	}
+	return trust.Enrol(ctx, n.config.Hub.Enrol, string(n.config.Token), n.identity)
+}
+
+func (n *Node) openSource(ctx context.Context, i int) (connector.Source, error) {
+	c := &n.config.Sources[i]
+	name := n.config.Name + "_" + strconv.Itoa(i)
+	switch {
+	case c.Postgres != "":
+		slot := c.Slot
+		if slot == "" {
+			slot = "lienthong_" + strings.ReplaceAll(name, "-", "_")
+		}
+		return postgres.Open(postgres.Config{DSN: string(c.Postgres), Name: slot, Now: n.now, Log: n.log})
+	case c.SQLite != "":
+		return sqlite.Open(ctx, sqlite.Config{Path: n.config.resolve(c.SQLite), Now: n.now, Log: n.log})
+	default:
+		files := file.Config{
+			Root: n.config.resolve(c.Files.Root), StateDir: filepath.Join(n.config.Data, "files-"+strconv.Itoa(i)), Now: n.now, Log: n.log,
+		}
+		for i := range c.Files.Tables {
+			files.Tables = append(files.Tables, c.Files.Tables[i].table())
+		}
+		return file.Open(ctx, files)
+	}
+}
+
+// run starts capture and status messages.
+func (n *Node) run(ctx context.Context) {
+	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	n.closers.add(func() { cancel(); running.Wait() })
+	for _, c := range n.captures {
+		running.Go(func() {
+			if err := c.Run(runCtx); err != nil && runCtx.Err() == nil {
+				n.log.ErrorContext(runCtx, "capture stopped", slog.Any("error", err))
+				select {
+				case n.failed <- fmt.Errorf("capture: %w", err):
+				default:
+				}
+			}
+		})
+	}
+	running.Go(func() { n.statuses(runCtx) })
+	running.Go(func() { n.renewals(runCtx) })
+}
+
+func (n *Node) open(ctx context.Context) error {
+	if n.config.Metrics == "" {
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", n.meters.Handler())
+	mux.Handle("/healthz", n.health.Handler())
+	_, stop, err := serve(ctx, n.config.Metrics, mux, nil, n.log)
+	if err != nil {
+		return err
+	}
+	n.closers.add(stop)
+	return nil
+}
+
+// Close ends the node. Spool and state stay on disk.
+func (n *Node) Close() { n.closers.run() }
+
+// Failed receives an error when a part of the node has ended that cannot go on.
+func (n *Node) Failed() <-chan error { return n.failed }
+
+// Reconcile compares every source with the hub now.
+func (n *Node) Reconcile(ctx context.Context) error {
+	for _, c := range n.captures {
+		if err := c.Reconcile(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// receipted writes batches and their receipts into the node's log before they
+// leave the spool: so every batch that ever left is in the log, whatever dies when.
+func (n *Node) receipted(ctx context.Context, signed []bus.SignedReceipt, receipts []lienthong.Receipt, step func(string)) error {
+	leaves := make([]audit.Entry, 0, 2*len(receipts))
+	for i, r := range receipts {
+		dataset := r.Dataset.String()
+		leaves = append(leaves,
+			audit.Entry{Kind: audit.BatchSealed, Actor: n.config.Name, Node: r.Node, Dataset: dataset, Sequence: r.Sequence, Digest: r.Digest},
+			audit.Entry{
+				Kind: audit.Receipt, Actor: r.Hub, Node: r.Node, Dataset: dataset, Sequence: r.Sequence, Digest: hashOf(signed[i].Body),
+				Detail: map[string]string{"landed": strconv.Itoa(r.Landed), "ignored": strconv.Itoa(r.Ignored)},
+			})
+	}
+	if _, err := n.audit.AppendAll(ctx, leaves); err != nil {
+		return err
+	}
+	if err := n.state.SaveHeads(ctx, receipts); err != nil {
+		return err
+	}
+	if step != nil {
+		step("before purge")
+	}
+	return nil
+}
+
+func (n *Node) repair(r bus.Repair) {
+	for _, c := range n.captures {
+		c.Repair(r.Stream.Dataset, r.Buckets)
+	}
+}
+
+// nodeStatus is what a node tells the hub every second. It may be lost.
+type nodeStatus struct {
+	Node         string           `json:"node"`
+	At           int64            `json:"at"`
+	SpoolBatches int              `json:"spool_batches"`
+	SpoolBytes   int64            `json:"spool_bytes"`
+	Datasets     []capture.Status `json:"datasets"`
+}
+
+func (n *Node) statuses(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		s := nodeStatus{Node: n.config.Name, At: n.now().UnixMicro()}
+		s.SpoolBatches, s.SpoolBytes = n.bus.Depth()
+		for _, c := range n.captures {
+			s.Datasets = append(s.Datasets, c.Statuses()...)
+		}
+		n.measure(&s)
+		body, err := json.Marshal(s)
+		if err == nil {
+			err = n.bus.Status(body)
+		}
+		if err != nil && ctx.Err() == nil {
+			n.log.DebugContext(ctx, "status not sent", slog.Any("error", err))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// measure brings the metrics up to what the status says.
+func (n *Node) measure(s *nodeStatus) {
+	ctx := context.Background() //nolint:forbidigo // instruments need one and read nothing from it
+	for _, d := range s.Datasets {
+		meters := n.meters.Stream(lienthong.Stream{Node: n.config.Name, Dataset: d.Dataset})
+		before := n.measured[d.Dataset]
+		meters.Read(ctx, int(d.Read-before.Read))
+		meters.Quarantined(ctx, int(d.Quarantined-before.Quarantined))
+		meters.Spool(ctx, int64(s.SpoolBatches), s.SpoolBytes)
+		n.measured[d.Dataset] = d
+	}
+}
+
+// renewals replaces the node's certificate before it ends.
+func (n *Node) renewals(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		if n.identity.RenewalDue() && n.config.Hub.Enrol != "" {
+			if err := n.identity.Renew(ctx, n.config.Hub.Enrol); err != nil && ctx.Err() == nil {
+				n.log.WarnContext(ctx, "certificate not renewed", slog.String("code", lienthong.ErrorCode(err)), slog.Any("error", err))
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,124 @@
+// Package app puts the parts together: it is the only package that names
+// concrete types on both sides of an interface. Start functions read as the road
+// that data take; Close goes back the same way.
+package app
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lienthong/lienthong"
+	"github.com/lienthong/lienthong/internal/audit"
+	"github.com/lienthong/lienthong/internal/dictionary"
+	"github.com/lienthong/lienthong/internal/trust"
+)
+
+// RunHub runs a hub until ctx ends or it cannot go on. started is called once it
+// is open; first says that this data directory is new.
+func RunHub(ctx context.Context, config *HubConfig, parts HubParts, started func(h *Hub, first bool)) error {
+	_, err := os.Stat(filepath.Join(config.Data, "keys"))
+	first := errors.Is(err, os.ErrNotExist)
+	h, err := StartHub(ctx, config, parts)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	started(h, first)
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-h.Failed():
+		return err
+	}
+}
+
+// RunNode runs a node until ctx ends or it cannot go on.
+func RunNode(ctx context.Context, config *NodeConfig, parts NodeParts, started func()) error {
+	n, err := StartNode(ctx, config, parts)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	started()
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-n.Failed():
+		return err
+	}
+}
+
+// Invite makes an enrolment token beside a hub that may be running: it works on
+// the hub's store and keys, not on the hub.
+func Invite(ctx context.Context, config *HubConfig, bloc, member, node string, lifetime time.Duration) (string, error) {
+	config.complete()
+	code, err := lienthong.ParseMemberCode(member)
+	if err != nil {
+		return "", err
+	}
+	records, err := openStore(ctx, config, HubParts{})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = records.Close() }()
+	identity, err := trust.OpenIdentity(filepath.Join(config.Data, "keys"), config.Name, trust.Options{})
+	if err != nil {
+		return "", err
+	}
+	authority, err := trust.OpenAuthority(filepath.Join(config.Data, "authority"), trust.AuthorityOptions{Name: config.Title})
+	if err != nil {
+		return "", err
+	}
+	hubMember, err := lienthong.ParseMemberCode(config.Member)
+	if err != nil {
+		return "", err
+	}
+	self := trust.NodeID{Bloc: lienthong.Bloc(config.Bloc), Member: hubMember, Node: config.Name}
+	if err := authority.Install(identity, self, config.Title, config.Hosts...); err != nil {
+		return "", err
+	}
+	enrolment, err := trust.NewEnrolment(ctx, trust.EnrolmentConfig{
+		Authority: authority, Registry: records, Directory: trust.NewDirectory(), Hub: identity,
+	})
+	if err != nil {
+		return "", err
+	}
+	return enrolment.Invite(ctx, trust.NodeID{Bloc: lienthong.Bloc(bloc), Member: code, Node: node}, lifetime)
+}
+
+// SignInLink makes a one-time sign-in link beside a hub that may be running.
+func SignInLink(ctx context.Context, config *HubConfig) (string, error) {
+	config.complete()
+	records, err := openStore(ctx, config, HubParts{})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = records.Close() }()
+	h := &Hub{config: config, store: records, now: time.Now, consoleAddr: config.Console}
+	return h.SignInURL(ctx)
+}
+
+// VerifyLog checks the audit log of a data directory offline: from its files and
+// public key alone.
+func VerifyLog(ctx context.Context, data string) (audit.Report, error) { return verifyLog(ctx, data) }
+
+// Elements lists the dictionary.
+func Elements() ([]dictionary.Element, error) {
+	d, err := dictionary.Builtin()
+	if err != nil {
+		return nil, err
+	}
+	return d.Elements(), nil
+}
+
+// Databases lists the national, specialised and political databases.
+func Databases() ([]lienthong.Database, error) {
+	d, err := dictionary.Builtin()
+	if err != nil {
+		return nil, err
+	}
+	return d.Databases(), nil
+}

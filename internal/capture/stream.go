@@ -1,0 +1,301 @@
+package capture
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lienthong/lienthong"
+	"github.com/lienthong/lienthong/internal/connector"
+)
+
+// sink collects what the source streams into one batch per dataset, and ships
+// them together: when the source has nothing more at the moment and the sealer is
+// free, or when a batch is full. So one change moves at once, and under load batches
+// grow by themselves.
+type sink struct {
+	capture *Capture
+	ctx     context.Context // of the stream being delivered; the contract's methods have none
+
+	shipping atomic.Int32 // live shipments not yet durable
+
+	// ackMu has a lock of its own: the sealer takes it while the stream may hold mu and
+	// wait for the sealer.
+	ackMu sync.Mutex
+	acked lienthong.Position // acknowledged to the source
+
+	mu           sync.Mutex
+	pending      []*dataset // with rows in their builder
+	builders     map[*dataset]*builder
+	observations map[*dataset][]Observation
+	committed    lienthong.Position // the source is complete up to here
+	shipped      lienthong.Position // covered by shipments handed over
+	wanted       bool               // ship as soon as the sealer is free
+	barrier      *barrier
+}
+
+type builder struct {
+	raw   []byte
+	count int
+	shape int
+	first lienthong.Position
+}
+
+// barrier marks the position of a view: a checkpoint goes into every chain
+// exactly between what the view shows and what it does not.
+type barrier struct {
+	position lienthong.Position
+	mark     string
+	reached  chan struct{}
+}
+
+// restart forgets what was collected but not handed over; the source delivers it
+// again.
+func (s *sink) restart(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ctx = ctx
+	for _, b := range s.builders {
+		s.capture.sealer.release(b.raw)
+	}
+	s.pending, s.builders, s.observations = nil, map[*dataset]*builder{}, map[*dataset][]Observation{}
+	s.committed = s.shipped
+}
+
+func (s *sink) acknowledged() lienthong.Position {
+	s.ackMu.Lock()
+	defer s.ackMu.Unlock()
+	return s.acked
+}
+
+// Begin implements connector.Sink.
+func (s *sink) Begin(pos lienthong.Position, _ int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.barrier != nil && s.barrier.position.Before(pos) {
+		return s.pass()
+	}
+	return nil
+}
+
+// Change implements connector.Sink.
+func (s *sink) Change(row *connector.Row) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.capture.byTable[row.Table]
+	if d.stopped() != nil {
+		return nil // the dataset gets a new snapshot when it goes on
+	}
+	w := d.worker
+	o := w.take(row)
+	d.read.Add(1)
+	d.changes.Add(1)
+	d.lastAt.Store(row.At)
+	if o != passed {
+		d.quarantined.Add(1)
+	}
+	if obs, found := w.observation(o); found {
+		s.observations[d] = append(s.observations[d], obs)
+		if len(obs.Findings) > 0 {
+			if err := w.reject(row.Table); err != nil {
+				return err
+			}
+		}
+	}
+	if o == unnamed {
+		return nil
+	}
+	b := s.builders[d]
+	if b == nil {
+		b = &builder{raw: s.capture.sealer.buffer(), shape: w.shape.Version, first: s.committed}
+		s.builders[d] = b
+		s.pending = append(s.pending, d)
+	}
+	b.raw = w.append(b.raw, o)
+	b.count++
+	if b.count >= maxBatchRows || len(b.raw) >= maxBatchBytes {
+		return s.ship()
+	}
+	return nil
+}
+
+// Truncate implements connector.Sink: the hub is told to drop every older row.
+func (s *sink) Truncate(table int, version, at int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.capture.byTable[table]
+	if d.stopped() != nil {
+		return nil
+	}
+	if err := s.ship(); err != nil {
+		return err
+	}
+	all := lienthong.AllBuckets
+	return s.hand(shipment{parcels: []parcel{{
+		dataset: d, kind: lienthong.RepairBatch, shape: d.worker.shape.Version, bucket: &all,
+		first: s.committed, last: lienthong.Position{Order: uint64(version)},
+	}}})
+}
+
+// Schema implements connector.Sink. A change that the mapping can take becomes the
+// next version of the shape; any other stops this dataset alone.
+func (s *sink) Schema(table int, now connector.Table) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.capture.byTable[table]
+	if d.stopped() != nil {
+		return nil
+	}
+	if err := s.ship(); err != nil {
+		return err
+	}
+	c := s.capture
+	d.mu.Lock()
+	before := d.worker.shape
+	previous := d.table
+	d.table = now
+	d.mu.Unlock()
+	worker, err := c.compile(d, before)
+	if err == nil {
+		err = checkIdentity(d, worker.shape)
+	}
+	if err != nil {
+		d.mu.Lock()
+		d.table = previous
+		d.mu.Unlock()
+		d.stop(err)
+		c.Log.ErrorContext(s.ctx, "dataset stopped by a schema change", slog.String("dataset", d.stream.Dataset.String()), slog.Any("error", err))
+		return nil
+	}
+	d.mu.Lock()
+	d.worker = worker
+	d.mu.Unlock()
+	if worker.shape.Version == before.Version {
+		return nil
+	}
+	next, err := c.shapeShipment(d, worker.shape)
+	if err != nil {
+		return err
+	}
+	return s.hand(next)
+}
+
+// Commit implements connector.Sink.
+func (s *sink) Commit(pos lienthong.Position) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.committed.Before(pos) {
+		s.committed = pos
+	}
+	return s.checkBarrier()
+}
+
+// Idle implements connector.Sink.
+func (s *sink) Idle() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.checkBarrier(); err != nil {
+		return err
+	}
+	if len(s.pending) == 0 && len(s.observations) == 0 && !s.shipped.Before(s.committed) {
+		return nil
+	}
+	// Ask first, then look: the sealer looks in the other order, so that one of us
+	// ships whatever happens between.
+	s.wanted = true
+	if s.shipping.Load() == 0 {
+		return s.ship()
+	}
+	return nil
+}
+
+// sealerIdle is called by the sealer when it has nothing left to do.
+func (s *sink) sealerIdle() {
+	if !s.mu.TryLock() {
+		return // the stream is at work and will ask again
+	}
+	defer s.mu.Unlock()
+	if s.wanted && s.shipping.Load() == 0 && s.ctx != nil && s.ctx.Err() == nil {
+		_ = s.ship() // fails only when ctx ends
+	}
+}
+
+func (s *sink) checkBarrier() error {
+	if s.barrier != nil && !s.committed.Before(s.barrier.position) {
+		return s.pass()
+	}
+	return nil
+}
+
+// pass ships what is collected and then one checkpoint per dataset.
+func (s *sink) pass() error {
+	if err := s.ship(); err != nil {
+		return err
+	}
+	b := s.barrier
+	s.barrier = nil
+	var marks shipment
+	for _, d := range s.capture.byTable {
+		if d.stopped() == nil {
+			marks.parcels = append(marks.parcels, parcel{
+				dataset: d, kind: lienthong.CheckpointBatch, shape: d.worker.shape.Version, mark: b.mark,
+				first: b.position, last: b.position,
+			})
+		}
+	}
+	marks.durable = func(context.Context) error { close(b.reached); return nil }
+	return s.hand(marks)
+}
+
+// ship hands over what is collected. Called with mu held.
+func (s *sink) ship() error {
+	s.wanted = false
+	next := shipment{observations: s.observations}
+	for _, d := range s.pending {
+		b := s.builders[d]
+		next.parcels = append(next.parcels, parcel{
+			dataset: d, kind: lienthong.ChangesBatch, shape: b.shape, raw: b.raw, count: b.count,
+			first: b.first, last: s.committed,
+		})
+		delete(s.builders, d)
+	}
+	s.pending, s.observations = nil, map[*dataset][]Observation{}
+	position := s.committed
+	if len(next.parcels) == 0 && len(next.observations) == 0 && !s.shipped.Before(position) {
+		return nil
+	}
+	s.shipped = position
+	source := s.capture.Source
+	next.durable = func(ctx context.Context) error {
+		s.capture.Step("before acknowledge")
+		if err := source.Acknowledge(ctx, position); err != nil {
+			// The source delivers again from where it is; nothing is lost.
+			s.capture.fail(ctx, "source did not take the acknowledgement", err)
+			return nil
+		}
+		s.ackMu.Lock()
+		s.acked = position
+		s.ackMu.Unlock()
+		return nil
+	}
+	if s.capture.AcknowledgeEarly {
+		if err := source.Acknowledge(s.ctx, position); err != nil {
+			return err
+		}
+	}
+	return s.hand(next)
+}
+
+func (s *sink) hand(next shipment) error {
+	s.shipping.Add(1)
+	durable := next.durable
+	next.durable = func(ctx context.Context) error {
+		defer s.shipping.Add(-1)
+		if durable == nil {
+			return nil
+		}
+		return durable(ctx)
+	}
+	return send(s.ctx, s.capture.sealer.live, next)
+}

@@ -1,0 +1,215 @@
+package quality
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	dayMicros     = int64(24 * time.Hour / time.Microsecond)
+	vietnamMicros = int64(7 * time.Hour / time.Microsecond) // UTC+7, no summer time
+	maxDay        = math.MaxInt64/dayMicros - 2             // further days saturate
+)
+
+// localDay is the calendar day in Viet Nam of an instant.
+func localDay(micros int64) int64 {
+	if micros > math.MaxInt64-vietnamMicros {
+		micros = math.MaxInt64 - vietnamMicros
+	}
+	return floorDiv(micros+vietnamMicros, dayMicros)
+}
+
+// startOfDay is the instant at which a calendar day begins in Viet Nam.
+func startOfDay(day int64) int64 {
+	return min(max(day, -maxDay), maxDay)*dayMicros - vietnamMicros
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+// span is a length of time in calendar units: "5y", "1y6mo", "30d", "720h".
+type span struct {
+	months int64
+	days   int64
+	micros int64
+}
+
+// parseSpan reads numbers with units: y, mo, w, d, h, m (minutes), s.
+func parseSpan(text string) (span, error) {
+	var s span
+	rest := text
+	if rest == "" {
+		return s, fmt.Errorf("empty span")
+	}
+	for rest != "" {
+		digits := 0
+		for digits < len(rest) && rest[digits] >= '0' && rest[digits] <= '9' {
+			digits++
+		}
+		number, err := strconv.ParseInt(rest[:digits], 10, 64)
+		if err != nil || number > 1_000_000 {
+			return span{}, fmt.Errorf("span %q: want a number up to 1000000", text)
+		}
+		rest = rest[digits:]
+		letters := 0
+		for letters < len(rest) && (rest[letters] < '0' || rest[letters] > '9') {
+			letters++
+		}
+		switch unit := rest[:letters]; unit {
+		case "y":
+			s.months += 12 * number
+		case "mo":
+			s.months += number
+		case "w":
+			s.days += 7 * number
+		case "d":
+			s.days += number
+		case "h":
+			s.micros += number * int64(time.Hour/time.Microsecond)
+		case "m":
+			s.micros += number * int64(time.Minute/time.Microsecond)
+		case "s":
+			s.micros += number * int64(time.Second/time.Microsecond)
+		default:
+			return span{}, fmt.Errorf("span %q: unit %q is none of y, mo, w, d, h, m, s", text, unit)
+		}
+		rest = rest[letters:]
+	}
+	const limit = 1200 * 12 // months; keeps sums far from overflow
+	if s.months > limit || s.days > limit*31 || s.micros > limit*31*dayMicros {
+		return span{}, fmt.Errorf("span %q: longer than 1200 years", text)
+	}
+	return s, nil
+}
+
+// ParseInterval reads the declared interval of a dataset, such as "24h", "30d"
+// or "1y". A year counts 365 days and a month 30; an empty text is 0, not declared.
+func ParseInterval(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	s, err := parseSpan(text)
+	if err != nil {
+		return 0, err
+	}
+	days := s.months/12*365 + s.months%12*30 + s.days
+	if days > 100*365 {
+		return 0, fmt.Errorf("interval %q: longer than 100 years", text)
+	}
+	return time.Duration(days)*24*time.Hour + time.Duration(s.micros)*time.Microsecond, nil
+}
+
+// bound is a place in time that a value is compared with: fixed, or relative to
+// the time of the check. It keeps the last calendar computation, because whole
+// batches are checked at the same day; a bound belongs to one Checker.
+type bound struct {
+	relative bool
+	exact    bool  // fixed as an instant, not as a day
+	day      int64 // fixed
+	instant  int64 // fixed and exact
+	shift    span  // relative, with sign in sign
+	sign     int64
+	slot     int // of the cache in state
+}
+
+// parseBound reads "2006-01-02", an RFC 3339 time, "now" or "now-5y".
+func parseBound(text string) (bound, error) {
+	if rest, found := strings.CutPrefix(text, "now"); found {
+		b := bound{relative: true, sign: 1}
+		if rest == "" {
+			return b, nil
+		}
+		switch rest[0] {
+		case '-':
+			b.sign = -1
+		case '+':
+		default:
+			return bound{}, fmt.Errorf("bound %q: want now, now-5y or now+1d", text)
+		}
+		var err error
+		b.shift, err = parseSpan(rest[1:])
+		return b, err
+	}
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return bound{day: t.Unix() / 86400}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return bound{exact: true, instant: t.UnixMicro(), day: localDay(t.UnixMicro())}, nil
+	}
+	return bound{}, fmt.Errorf("bound %q: want 2006-01-02, a time with zone, now or now-5y", text)
+}
+
+// shiftedDay remembers where a calendar span leads from one day.
+type shiftedDay struct {
+	from, to int64
+	known    bool
+}
+
+// at returns the instant of a relative bound.
+func (b *bound) at(s *state) int64 {
+	shift := s.at + b.sign*b.shift.micros
+	if b.shift.months == 0 && b.shift.days == 0 {
+		return shift
+	}
+	cached := &s.shifted[b.slot]
+	if !cached.known || cached.from != s.day {
+		*cached = shiftedDay{from: s.day, to: addMonths(s.day, b.sign*b.shift.months) + b.sign*b.shift.days, known: true}
+	}
+	return shift + (cached.to-cached.from)*dayMicros
+}
+
+// asDay gives the bound as a calendar day, earliest and latest as an instant: a
+// day begins and ends at midnight in Viet Nam.
+func (b *bound) asDay(s *state) int64 {
+	if b.relative {
+		return localDay(b.at(s))
+	}
+	return b.day
+}
+
+func (b *bound) earliest(s *state) int64 {
+	switch {
+	case b.relative:
+		return b.at(s)
+	case b.exact:
+		return b.instant
+	}
+	return startOfDay(b.day)
+}
+
+func (b *bound) latest(s *state) int64 {
+	switch {
+	case b.relative:
+		return b.at(s)
+	case b.exact:
+		return b.instant
+	}
+	return startOfDay(b.day+1) - 1
+}
+
+// addMonths moves a day by calendar months. A day that the month does not have
+// becomes its last: a year before 29 February is 28 February.
+func addMonths(day, months int64) int64 {
+	if months == 0 {
+		return day
+	}
+	year, month, dayOfMonth := civil(day)
+	index := year*12 + int64(month) - 1 + months
+	first := time.Date(int(floorDiv(index, 12)), time.Month(index-floorDiv(index, 12)*12+1), 1, 0, 0, 0, 0, time.UTC)
+	last := first.AddDate(0, 1, -1).Day()
+	return first.Unix()/86400 + int64(min(dayOfMonth, last)) - 1
+}
+
+func civil(day int64) (year int64, month time.Month, dayOfMonth int) {
+	day = min(max(day, -1_000_000), 10_000_000)
+	y, m, d := time.Unix(day*86400, 0).UTC().Date()
+	return int64(y), m, d
+}
