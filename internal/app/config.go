@@ -122,9 +122,11 @@ type FilesTable struct {
 }
 
 func (t *FilesTable) table() file.Table {
-	columns := make([]lienthong.Column, len(t.Columns))
-	for i, name := range t.Columns {
-		columns[i] = lienthong.Column{Name: name, SourceType: "text", Kind: lienthong.Text, Nullable: true}
+	var columns []lienthong.Column
+	for _, name := range t.Columns {
+		if name != t.Operation {
+			columns = append(columns, lienthong.Column{Name: name, SourceType: "text", Kind: lienthong.Text, Nullable: true})
+		}
 	}
 	mode := file.Full
 	if t.Mode == "delta" {

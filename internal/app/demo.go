@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -480,17 +481,9 @@ func (d *Demo) await(ctx context.Context, what string, done func(*streamView) bo
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	changed := d.Hub.monitor.Subscribe(ctx)
-	want := len(d.Hub.monitor.definitions)
 	for {
-		d.Hub.monitor.mu.Lock()
-		ready := 0
-		for _, v := range d.Hub.monitor.streams {
-			if done(v) {
-				ready++
-			}
-		}
-		d.Hub.monitor.mu.Unlock()
-		if ready >= want {
+		waiting := d.waitingFor(done)
+		if len(waiting) == 0 {
 			return nil
 		}
 		select {
@@ -498,9 +491,29 @@ func (d *Demo) await(ctx context.Context, what string, done func(*streamView) bo
 		case err := <-d.Hub.Failed():
 			return err
 		case <-ctx.Done():
-			return fmt.Errorf("demo: waiting for %s, %d of %d datasets are there: %w", what, ready, want, context.Cause(ctx))
+			return fmt.Errorf("demo: waiting for %s of %s: %w", what, strings.Join(waiting, ", "), context.Cause(ctx))
 		}
 	}
+}
+
+// waitingFor lists the datasets for which the condition does not hold yet.
+func (d *Demo) waitingFor(done func(*streamView) bool) []string {
+	m := d.Hub.monitor
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ready := map[lienthong.DatasetID]bool{}
+	for _, v := range m.streams {
+		if done(v) {
+			ready[v.stream.Dataset] = true
+		}
+	}
+	var waiting []string
+	for _, definition := range m.definitions {
+		if !ready[definition.Dataset] {
+			waiting = append(waiting, definition.Dataset.String())
+		}
+	}
+	return waiting
 }
 
 // awaitLogs waits until every batch is in the hub's log and under a signed head.

@@ -225,10 +225,10 @@ func (c *Capture) tryPrepare(ctx context.Context) (lienthong.Position, error) {
 // stream delivers changes to the sink and starts again when the source fails.
 func (c *Capture) stream(ctx context.Context, after lienthong.Position) error {
 	for {
-		c.sink.restart(ctx)
 		if a := c.sink.acknowledged(); after.Before(a) {
 			after = a
 		}
+		c.sink.restart(ctx, after)
 		c.connected.Store(true)
 		c.failure.Store(nil)
 		err := c.Source.Stream(ctx, after, c.sink)

@@ -51,8 +51,8 @@ type barrier struct {
 }
 
 // restart forgets what was collected but not handed over; the source delivers it
-// again.
-func (s *sink) restart(ctx context.Context) {
+// again from the position on, and has nothing before it.
+func (s *sink) restart(ctx context.Context, after lienthong.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ctx = ctx
@@ -60,7 +60,10 @@ func (s *sink) restart(ctx context.Context) {
 		s.capture.sealer.release(b.raw)
 	}
 	s.pending, s.builders, s.observations = nil, map[*dataset]*builder{}, map[*dataset][]Observation{}
-	s.committed = s.shipped
+	s.committed = after
+	if s.shipped.Before(after) {
+		s.shipped = after
+	}
 }
 
 func (s *sink) acknowledged() lienthong.Position {
