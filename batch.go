@@ -14,7 +14,7 @@ const (
 	// RepairBatch holds the whole of one digest bucket as of Last: rows of the stream in that
 	// bucket that are older than version Last.Order and not in the batch are gone.
 	RepairBatch BatchKind = "repair"
-	ReportBatch BatchKind = "report"     // quality counters and masked findings, as JSON
+	ReportBatch BatchKind = "report" // quality counters and masked findings, as JSON
 )
 
 // Stream names a chain of batches: what one node sends of one dataset.

@@ -96,7 +96,7 @@ func (s landingStore) Apply(ctx context.Context, items []landing.Item) ([]landin
 			converted[i].Rows = items[i].Rows
 		}
 		if items[i].Header.Kind == lienthong.RepairBatch {
-			converted[i].Version = int64(items[i].Header.Last.Order) //nolint:gosec // written from an int64
+			converted[i].Version = int64(items[i].Header.Last.Order)
 		}
 	}
 	results, err := s.Store.Apply(ctx, converted)
@@ -133,7 +133,7 @@ func loadDefinitions(config string, patterns []string) ([]*dictionary.Definition
 			})
 		}
 		for _, path := range paths {
-			data, err := os.ReadFile(path) //nolint:gosec // the operator names the files
+			data, err := os.ReadFile(path)
 			if err != nil {
 				problems = append(problems, fmt.Errorf("read definition: %w", err))
 				continue

@@ -277,7 +277,7 @@ type problems struct {
 
 func load(path string, into any) (*problems, error) {
 	p := &problems{path: path, lines: map[string]int{}}
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &lienthong.Error{
 			Code: "config.read", Where: path, Vi: "không đọc được tệp cấu hình", En: "the configuration cannot be read",

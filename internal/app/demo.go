@@ -34,8 +34,10 @@ type DemoConfig struct {
 	Once bool
 	// ChangesPerSecond is how lively the country is. 0 means 20.
 	ChangesPerSecond int
-	Now              func() time.Time
-	Log              *slog.Logger
+	// LiveDefects is the share of live changes that plant a new defect. Default none.
+	LiveDefects float64
+	Now         func() time.Time
+	Log         *slog.Logger
 	// Progress hears of long work, for a terminal. Nil: nobody does.
 	Progress func(what string, done, total int)
 	// Ready hears of the console's one-time link.
@@ -243,7 +245,7 @@ func (d *Demo) work(key string, name console.Text) demo.Progress {
 func (d *Demo) generate(ctx context.Context) error {
 	show := d.work("population", console.Text{Vi: "Sinh dữ liệu mẫu", En: "Generating sample data"})
 	show(0, 1)
-	world, err := demo.New(demo.Config{Seed: d.config.Seed, Persons: d.config.Persons, Now: d.config.Now})
+	world, err := demo.New(demo.Config{Seed: d.config.Seed, Persons: d.config.Persons, LiveDefects: d.config.LiveDefects, Now: d.config.Now})
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ type HubParts struct {
 	Databases   []lienthong.Database // beyond the national list
 	Now         func() time.Time
 	Log         *slog.Logger
-	Step        func(point string) // see landing.Config.Step
+	Step        func(point string) // see landing.Config and store.Config
 }
 
 // Hub is a running hub.
@@ -211,7 +211,7 @@ func StartHub(ctx context.Context, config *HubConfig, parts HubParts) (_ *Hub, e
 }
 
 func openStore(ctx context.Context, config *HubConfig, parts HubParts) (*store.Store, error) {
-	settings := store.Config{Logger: parts.Log, Now: parts.Now}
+	settings := store.Config{Logger: parts.Log, Now: parts.Now, Step: parts.Step}
 	if config.Postgres != "" {
 		return store.OpenPostgres(ctx, string(config.Postgres), settings)
 	}
@@ -403,7 +403,7 @@ func (h *Hub) secret(ctx context.Context, name string) ([]byte, error) {
 }
 
 func secretFile(path string) ([]byte, error) {
-	key, err := os.ReadFile(path) //nolint:gosec // under the configured data directory
+	key, err := os.ReadFile(path)
 	if err == nil && len(key) == sha256.Size {
 		return key, nil
 	}

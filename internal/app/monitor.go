@@ -219,7 +219,7 @@ func (m *monitor) observe(e landing.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	h := &e.Header
-	event := console.Event{At: now, Where: h.Stream.String(), Database: h.Dataset.Database}
+	event := console.Event{At: now, Where: h.String(), Database: h.Dataset.Database}
 	switch e.Kind {
 	case "refused":
 		event.Kind = console.AlarmEvent
@@ -461,7 +461,7 @@ func (m *monitor) checkAudit(ctx context.Context) error {
 // key alone.
 func verifyLog(ctx context.Context, data string) (audit.Report, error) {
 	dir := filepath.Join(data, "audit")
-	key, err := os.ReadFile(dir + ".pub") //nolint:gosec // under the configured data directory
+	key, err := os.ReadFile(dir + ".pub")
 	if err != nil {
 		return audit.Report{}, err
 	}

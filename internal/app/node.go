@@ -14,6 +14,7 @@ import (
 
 	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/audit"
+	"github.com/lienthong/lienthong/internal/batch"
 	"github.com/lienthong/lienthong/internal/bus"
 	"github.com/lienthong/lienthong/internal/capture"
 	"github.com/lienthong/lienthong/internal/connector"
@@ -34,6 +35,8 @@ type NodeParts struct {
 	Now         func() time.Time
 	Log         *slog.Logger
 	Step        func(point string) // see capture.Config.Step
+	// Sealed hears of every batch that is in the spool; see capture.Config.
+	Sealed func(*batch.Sealed)
 	// AcknowledgeEarly breaks the first promise; see capture.Config.
 	AcknowledgeEarly bool
 }
@@ -144,7 +147,7 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 		c, err := capture.New(capture.Config{
 			Node: config.Name, Source: source, Definitions: definitions, Dictionary: words, Signer: n.identity,
 			Spool: n.bus, State: n.state, RecordKey: recordKey, ReconcileEvery: time.Duration(config.ReconcileEvery),
-			Now: parts.Now, Log: parts.Log, Step: parts.Step, AcknowledgeEarly: parts.AcknowledgeEarly,
+			Now: parts.Now, Log: parts.Log, Step: parts.Step, Sealed: parts.Sealed, AcknowledgeEarly: parts.AcknowledgeEarly,
 		})
 		if err != nil {
 			return nil, err

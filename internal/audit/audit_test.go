@@ -81,7 +81,7 @@ func child(role, dir string) error {
 func testEntry(i int) Entry {
 	return Entry{
 		Kind: BatchSealed, Actor: "capture", Node: "population", Dataset: "population.person",
-		Sequence: uint64(i), Digest: fmt.Sprintf("%064x", i), //nolint:gosec // not negative
+		Sequence: uint64(i), Digest: fmt.Sprintf("%064x", i),
 		Detail: map[string]string{"rows": strconv.Itoa(i % 500)},
 	}
 }
@@ -494,7 +494,7 @@ func TestOpen_RefusesWhatIsNotWhole(t *testing.T) {
 
 func TestLog_WriteFailsSilentlyAndGoesOn(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
-	command := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // ourselves
+	command := exec.CommandContext(t.Context(), os.Args[0])
 	command.Env = append(os.Environ(), childVariable+"=obstacle="+dir)
 	output, err := command.CombinedOutput()
 	if err != nil || len(output) != 0 {
@@ -548,7 +548,7 @@ func TestLog_Killed(t *testing.T) {
 	type place struct{ writer, i string }
 	acknowledged := map[uint64]place{}
 	for round := range 8 {
-		command := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // ourselves
+		command := exec.CommandContext(t.Context(), os.Args[0])
 		command.Env = append(os.Environ(), childVariable+"=append="+dir)
 		command.Stderr = os.Stderr
 		out, err := command.StdoutPipe()

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -56,15 +57,15 @@ func openKeys(dir, origin string, mayMake bool) (note.Signer, string, error) {
 			Hint: "chạy chmod 600 / chmod 600 it",
 		}
 	}
-	secret, err := os.ReadFile(secretPath) //nolint:gosec // the directory comes from the configuration
+	secret, err := os.ReadFile(secretPath)
 	if err != nil {
 		return nil, "", fmt.Errorf("open audit key: %w", err)
 	}
 	signer, err := note.NewSigner(strings.TrimSpace(string(secret)))
 	if err != nil {
-		return nil, "", keyBroken(secretPath, fmt.Errorf("not a note key"))
+		return nil, "", keyBroken(secretPath, errors.New("not a note key"))
 	}
-	public, err := os.ReadFile(publicPath) //nolint:gosec // the directory comes from the configuration
+	public, err := os.ReadFile(publicPath)
 	if err != nil {
 		return nil, "", fmt.Errorf("open audit key: %w", err)
 	}

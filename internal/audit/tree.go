@@ -101,7 +101,7 @@ type headSigner struct {
 func (s headSigner) Sign(text []byte) ([]byte, error) {
 	signature, err := s.sign(text)
 	if err != nil {
-		s.log.config.Log.ErrorContext(context.Background(), "audit head not signed",
+		s.log.config.Log.Error("audit head not signed",
 			slog.String("dir", s.log.config.Dir), slog.String("error", err.Error()))
 	}
 	return signature, err
@@ -181,7 +181,7 @@ func parseHead(text string) (treeHead, error) {
 // treeState is how far the tree reaches on disk, which may be further than the
 // signed head.
 func readState(dir string) (treeHead, error) {
-	data, err := os.ReadFile(filepath.Join(dir, stateFile)) //nolint:gosec // the directory comes from the configuration
+	data, err := os.ReadFile(filepath.Join(dir, stateFile))
 	if err != nil {
 		return treeHead{}, err
 	}
@@ -204,7 +204,7 @@ func readState(dir string) (treeHead, error) {
 func (l *Log) recover() error {
 	dir := l.config.Dir
 	var head treeHead
-	data, err := os.ReadFile(filepath.Join(dir, checkpointFile)) //nolint:gosec // the directory comes from the configuration
+	data, err := os.ReadFile(filepath.Join(dir, checkpointFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // a crash before the first head
 	case err != nil:

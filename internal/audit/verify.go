@@ -238,7 +238,7 @@ func (c *check) hashAll(ctx context.Context, end uint64, claims []claim) error {
 	}
 	for level := 1; level < len(c.levels); level++ { // the right edge above the leaves
 		if len(c.levels[level]) > 0 {
-			if err := c.compare(uint64(level), (end>>(8*level))/tileWidth, c.levels[level]); err != nil { //nolint:gosec // small
+			if err := c.compare(uint64(level), (end>>(8*level))/tileWidth, c.levels[level]); err != nil {
 				return err
 			}
 		}
@@ -281,7 +281,7 @@ func (c *check) leaves(index, width, end uint64, claims []claim) ([]hash, bool, 
 		for fromEntries[first] == fromTile[first] {
 			first++
 		}
-		place := index*tileWidth + uint64(first) //nolint:gosec // an index
+		place := index*tileWidth + uint64(first)
 		c.problem(bundlePath, fmt.Sprintf("mục %d đã bị sửa", place), fmt.Sprintf("entry %d has been changed", place))
 		return fromTile, true, nil
 	}
@@ -372,7 +372,7 @@ func (c *check) push(leaf hash) error {
 		}
 		c.levels[level] = append(c.levels[level], node.root[:]...)
 		if len(c.levels[level]) == tileWidth*sha256.Size {
-			index := (c.size>>(8*level))/tileWidth - 1 //nolint:gosec // small
+			index := (c.size>>(8*level))/tileWidth - 1
 			if err := c.compare(uint64(level), index, c.levels[level]); err != nil {
 				return err
 			}

@@ -118,7 +118,7 @@ func ParseHeader(headerBytes []byte) (lienthong.BatchHeader, error) {
 	again, err := json.Marshal(&header)
 	if err != nil || !bytes.Equal(again, headerBytes) {
 		return header, &lienthong.Error{
-			Code: "batch.header", Where: header.Stream.String(),
+			Code: "batch.header", Where: header.String(),
 			Vi: "phần đầu lô không ở dạng chuẩn", En: "the batch's header is not in canonical form",
 			Hint: "cập nhật phần mềm của nút / update the node's software",
 		}

@@ -561,7 +561,7 @@ func (n *Node) accept(ctx context.Context, signed []SignedReceipt) uint64 {
 		}
 		if e.digest != r.Digest {
 			n.config.Log.ErrorContext(ctx, "receipt is for another batch", slog.String("code", "receipt.mismatch"),
-				slog.String("stream", r.Stream.String()), slog.Uint64("sequence", r.Sequence))
+				slog.String("stream", r.String()), slog.Uint64("sequence", r.Sequence))
 			continue
 		}
 		good, parsed = append(good, s), append(parsed, r)

@@ -178,7 +178,7 @@ func (c *Capture) fail(ctx context.Context, what string, err error) {
 	code := lienthong.ErrorCode(err)
 	c.connected.Store(false)
 	c.failure.Store(&code)
-	c.Log.WarnContext(ctx, what, slog.String("code", code), slog.Any("error", err))
+	c.Log.WarnContext(ctx, "source is in trouble", slog.String("what", what), slog.String("code", code), slog.Any("error", err))
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -295,10 +295,10 @@ func (c *Capture) control(ctx context.Context) error {
 			return ctx.Err()
 		case <-c.again:
 			what = "snapshot interrupted"
-			if err = c.snapshotAll(ctx); err == nil {
-				err = c.reconcileAll(ctx)
-			} else {
+			if err = c.snapshotAll(ctx); err != nil {
 				time.AfterFunc(retryAfter, c.needSnapshot)
+			} else if c.ReconcileEvery > 0 {
+				err = c.reconcileAll(ctx)
 			}
 		case done := <-c.reconcile:
 			err = c.reconcileAll(ctx)
@@ -312,7 +312,7 @@ func (c *Capture) control(ctx context.Context) error {
 			}
 		}
 		if err != nil && ctx.Err() == nil {
-			c.Log.WarnContext(ctx, what, slog.String("code", lienthong.ErrorCode(err)), slog.Any("error", err))
+			c.Log.WarnContext(ctx, "job put off", slog.String("what", what), slog.String("code", lienthong.ErrorCode(err)), slog.Any("error", err))
 		}
 	}
 }

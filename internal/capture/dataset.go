@@ -119,7 +119,7 @@ func checkIdentity(d *dataset, shape *lienthong.Shape) error {
 	for _, i := range shape.Identity {
 		name := shape.Fields[i].Name
 		for _, m := range d.definition.Columns {
-			if m.Field != name && !(m.Field == "" && shape.Fields[i].Element == m.Element) {
+			if m.Field != name && (m.Field != "" || shape.Fields[i].Element != m.Element) {
 				continue
 			}
 			for _, column := range append(slices.Clone(m.Columns), m.Column) {
@@ -159,7 +159,7 @@ func (c *Capture) compile(d *dataset, before *lienthong.Shape) (*worker, error) 
 	if err != nil {
 		return nil, err
 	}
-	return newWorker(c, d, mapper, checker), nil
+	return newWorker(c, d, d.table.Columns, mapper, checker), nil
 }
 
 func sameShape(a, b *lienthong.Shape) bool {
@@ -182,6 +182,7 @@ func (c *Capture) shapeShipment(d *dataset, shape *lienthong.Shape) (shipment, e
 type worker struct {
 	capture *Capture
 	dataset *dataset
+	columns []lienthong.Column // of the rows that it takes
 	mapper  *dictionary.Mapper
 	checker *quality.Checker
 	shape   *lienthong.Shape
@@ -194,9 +195,9 @@ type worker struct {
 	held    []lienthong.Value // all Unchanged, for Hold and Delete
 }
 
-func newWorker(c *Capture, d *dataset, mapper *dictionary.Mapper, checker *quality.Checker) *worker {
+func newWorker(c *Capture, d *dataset, columns []lienthong.Column, mapper *dictionary.Mapper, checker *quality.Checker) *worker {
 	w := &worker{
-		capture: c, dataset: d, mapper: mapper, checker: checker, shape: mapper.Shape,
+		capture: c, dataset: d, columns: columns, mapper: mapper, checker: checker, shape: mapper.Shape,
 		hasher: batch.NewHasher(mapper.Shape), rules: checker.Rules(),
 	}
 	w.change.Values = make([]lienthong.Value, len(w.shape.Fields))
@@ -208,7 +209,7 @@ func newWorker(c *Capture, d *dataset, mapper *dictionary.Mapper, checker *quali
 }
 
 func (w *worker) clone() *worker {
-	return newWorker(w.capture, w.dataset, w.mapper.Clone(), w.checker.Clone())
+	return newWorker(w.capture, w.dataset, w.columns, w.mapper.Clone(), w.checker.Clone())
 }
 
 // verdictKind is what becomes of a row.

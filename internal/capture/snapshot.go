@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -119,6 +120,10 @@ func (c *Capture) snapshot(ctx context.Context, view connector.View, table int) 
 // readChunk ships a chunk in batches; the last one marks it as done.
 func (c *Capture) readChunk(ctx context.Context, view connector.View, table int, w *worker, index int, chunk connector.Chunk) error {
 	d := w.dataset
+	aligned, err := align(view, table, w)
+	if err != nil {
+		return err
+	}
 	raw, count, rows := c.sealer.buffer(), 0, int64(0)
 	var observations []Observation
 	ship := func(durable func(context.Context) error) error {
@@ -136,9 +141,9 @@ func (c *Capture) readChunk(ctx context.Context, view connector.View, table int,
 		}
 		return send(ctx, c.sealer.bulk, next)
 	}
-	err := view.Read(ctx, table, chunk, func(row *connector.Row) error {
+	err = view.Read(ctx, table, chunk, func(row *connector.Row) error {
 		rows++
-		o := w.take(row)
+		o := w.take(aligned.row(row))
 		d.read.Add(1)
 		d.chunkRows.Add(1)
 		if o != passed {
@@ -205,20 +210,21 @@ func (c *Capture) reconcileAll(ctx context.Context) error {
 		d.mu.Lock()
 		ready := d.snapshot && d.problem == nil
 		d.mu.Unlock()
-		if !ready {
+		w := b.workers[d] // written before reached was closed
+		if !ready || w == nil {
 			continue
 		}
-		if err := c.shipDigest(ctx, view, table, b.mark); err != nil {
+		if err := c.shipDigest(ctx, view, table, w, b.mark); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Capture) shipDigest(ctx context.Context, view connector.View, table int, mark string) error {
+func (c *Capture) shipDigest(ctx context.Context, view connector.View, table int, w *worker, mark string) error {
 	d := c.byTable[table]
 	body := batch.DigestBody{Checkpoint: mark, Digest: new(batch.Digest)}
-	w, err := c.scan(ctx, view, table, func(w *worker, o outcome) error {
+	err := c.scan(ctx, view, table, w, func(o outcome) error {
 		body.SourceRows++
 		if o != passed {
 			body.Quarantined++
@@ -242,22 +248,70 @@ func (c *Capture) shipDigest(ctx context.Context, view connector.View, table int
 }
 
 // scan maps and checks every row of a table as of the view.
-func (c *Capture) scan(ctx context.Context, view connector.View, table int, each func(*worker, outcome) error) (*worker, error) {
-	d := c.byTable[table]
-	d.mu.Lock()
-	w := d.worker.clone()
-	d.mu.Unlock()
+func (c *Capture) scan(ctx context.Context, view connector.View, table int, w *worker, each func(outcome) error) error {
+	aligned, err := align(view, table, w)
+	if err != nil {
+		return err
+	}
 	chunks, err := view.Chunks(ctx, table, c.ChunkRows)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, chunk := range chunks {
-		err := view.Read(ctx, table, chunk, func(row *connector.Row) error { return each(w, w.take(row)) })
+		err := view.Read(ctx, table, chunk, func(row *connector.Row) error { return each(w.take(aligned.row(row))) })
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return w, nil
+	return nil
+}
+
+// alignment brings rows of a view to the columns that a worker knows. Nil: they
+// are the same.
+type alignment struct {
+	from []int // for each column of the worker, that of the view
+	to   connector.Row
+}
+
+// align compares what the view shows with what the worker was made for. A view that
+// lacks a column of the worker cannot be read with it: the stream and the view are on two
+// sides of a schema change, and the next attempt finds them on one.
+func align(view connector.View, table int, w *worker) (*alignment, error) {
+	describer, ok := view.(connector.Describer)
+	if !ok {
+		return nil, nil
+	}
+	shown := describer.Table(table).Columns
+	same := func(a, b lienthong.Column) bool { return a.Name == b.Name && a.Kind == b.Kind }
+	if slices.EqualFunc(shown, w.columns, same) {
+		return nil, nil
+	}
+	a := &alignment{from: make([]int, len(w.columns))}
+	for i, column := range w.columns {
+		a.from[i] = slices.IndexFunc(shown, func(c lienthong.Column) bool { return same(c, column) })
+		if a.from[i] < 0 {
+			return nil, &lienthong.Error{
+				Code: "dataset.columns_moved", Where: w.dataset.stream.Dataset.String() + ": " + column.Name,
+				Vi: "cấu trúc bảng vừa thay đổi, chưa đọc đến chỗ đó", En: "the table's columns have just changed, and reading is not there yet",
+				Hint: "hệ thống tự thử lại / it is tried again by itself",
+			}
+		}
+	}
+	a.to.Values = make([]lienthong.Value, len(w.columns))
+	return a, nil
+}
+
+func (a *alignment) row(row *connector.Row) *connector.Row {
+	if a == nil {
+		return row
+	}
+	values := a.to.Values
+	for i, from := range a.from {
+		values[i] = row.Values[from]
+	}
+	a.to = *row
+	a.to.Values = values
+	return &a.to
 }
 
 // repairPass bounds how many buckets are collected in one reading of the table.
@@ -298,7 +352,11 @@ func (c *Capture) repairBuckets(ctx context.Context, view connector.View, table 
 	for _, b := range buckets {
 		parts[b] = &part{}
 	}
-	w, err := c.scan(ctx, view, table, func(w *worker, o outcome) error {
+	d := c.byTable[table]
+	d.mu.Lock()
+	w := d.worker.clone()
+	d.mu.Unlock()
+	err := c.scan(ctx, view, table, w, func(o outcome) error {
 		if o != passed {
 			return nil
 		}
@@ -314,7 +372,7 @@ func (c *Capture) repairBuckets(ctx context.Context, view connector.View, table 
 	for _, b := range buckets {
 		bucket := b
 		err := send(ctx, c.sealer.bulk, shipment{parcels: []parcel{{
-			dataset: c.byTable[table], kind: lienthong.RepairBatch, shape: w.shape.Version,
+			dataset: d, kind: lienthong.RepairBatch, shape: w.shape.Version,
 			raw: parts[b].raw, count: parts[b].count, bucket: &bucket,
 			first: view.Position(), last: lienthong.Position{Order: uint64(view.Version())},
 		}}})

@@ -48,6 +48,9 @@ type barrier struct {
 	position lienthong.Position
 	mark     string
 	reached  chan struct{}
+	// workers are copies of those that the stream used up to here. The checkpoints name
+	// the versions of their shapes, so the view is read with them and no others.
+	workers map[*dataset]*worker
 }
 
 // restart forgets what was collected but not handed over; the source delivers it
@@ -239,8 +242,10 @@ func (s *sink) pass() error {
 	b := s.barrier
 	s.barrier = nil
 	var marks shipment
+	b.workers = make(map[*dataset]*worker, len(s.capture.byTable))
 	for _, d := range s.capture.byTable {
 		if d.stopped() == nil {
+			b.workers[d] = d.worker.clone()
 			marks.parcels = append(marks.parcels, parcel{
 				dataset: d, kind: lienthong.CheckpointBatch, shape: d.worker.shape.Version, mark: b.mark,
 				first: b.position, last: b.position,

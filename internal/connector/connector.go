@@ -117,6 +117,14 @@ type View interface {
 	Close() error
 }
 
+// Describer is a view that tells which columns its rows have. They can differ from
+// those that Stream announced last: a view may show a column before the first
+// change that carries it, or no longer show one.
+type Describer interface {
+	// Table describes a table, by its index, as the view shows it.
+	Table(table int) Table
+}
+
 // Chunk is a range of rows of one table, in words that the source understands.
 type Chunk string
 

@@ -57,18 +57,18 @@ func arrange(provinces []Province) []tile {
 	return tiles
 }
 
-// StateOf is the state of one province of the view, for the archipelagos.
-func (v overviewView) StateOf(code string) State {
+// province finds one by its code, for the archipelagos.
+func (v overviewView) province(code string) Province {
 	for _, province := range v.Provinces {
 		if province.Code == code {
-			return province.State
+			return province
 		}
 	}
-	return NotConnected
+	return Province{Code: code}
 }
 
-// HoangSa is the state of the province that Quần đảo Hoàng Sa belongs to.
-func (v overviewView) HoangSa() State { return v.StateOf(daNang) }
+// HoangSa is the province that Quần đảo Hoàng Sa belongs to.
+func (v overviewView) HoangSa() Province { return v.province(daNang) }
 
-// TruongSa is the state of the province that Quần đảo Trường Sa belongs to.
-func (v overviewView) TruongSa() State { return v.StateOf(khanhHoa) }
+// TruongSa is the province that Quần đảo Trường Sa belongs to.
+func (v overviewView) TruongSa() Province { return v.province(khanhHoa) }

@@ -12,7 +12,7 @@ import (
 )
 
 // stream opens the event stream of a page on a real server.
-func stream(t *testing.T, ctx context.Context, server *httptest.Server, query string) *bufio.Scanner { //nolint:revive // t first, as helpers of tests have it
+func stream(t *testing.T, ctx context.Context, server *httptest.Server, query string) *bufio.Scanner {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/events"+query, nil)
 	if err != nil {
@@ -24,7 +24,7 @@ func stream(t *testing.T, ctx context.Context, server *httptest.Server, query st
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = answer.Body.Close() })
-	if answer.StatusCode != 200 || answer.Header.Get("Content-Type") != "text/event-stream" {
+	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("%d %v", answer.StatusCode, answer.Header)
 	}
 	lines := bufio.NewScanner(answer.Body)

@@ -1,9 +1,11 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,6 +63,9 @@ func (w *words) functions(bundle *assets) template.FuncMap {
 		"spark":      sparkline,
 		"share":      share,
 		"six":        sixCriteria,
+		"perfect":    func(parts []Part) []Part { return partsAt100(parts, true) },
+		"imperfect":  func(parts []Part) []Part { return partsAt100(parts, false) },
+		"weight":     w.weight,
 		"unverified": func(confidence string) bool { return confidence != "A" },
 	}
 }
@@ -182,6 +187,31 @@ func (w *words) percent(s Score) string {
 	return w.decimal(value)
 }
 
+// weight writes what a part counts for, unless that is the usual 1.
+func (w *words) weight(weight float64) string {
+	switch {
+	case weight == 0 || weight == 1:
+		return ""
+	case weight == math.Trunc(weight):
+		return w.group(strconv.FormatFloat(weight, 'f', 0, 64))
+	}
+	return w.decimal(weight)
+}
+
+// partsAt100 chooses the parts that score 100, or the others, worst first.
+func partsAt100(parts []Part, perfect bool) []Part {
+	var chosen []Part
+	for _, part := range parts {
+		if (part.Percent >= 100) == perfect {
+			chosen = append(chosen, part)
+		}
+	}
+	if !perfect {
+		slices.SortStableFunc(chosen, func(a, b Part) int { return cmp.Compare(a.Percent, b.Percent) })
+	}
+	return chosen
+}
+
 // duration writes a lag in the unit that a person would use.
 func (w *words) duration(d time.Duration) string {
 	unit := func(value, key string) string {
@@ -241,6 +271,8 @@ func grade(s Score) string {
 	switch {
 	case !s.Known:
 		return "unknown"
+	case s.Gated:
+		return "red"
 	case s.Percent >= 90:
 		return "green"
 	case s.Percent >= 75:

@@ -170,7 +170,7 @@ func (c *Console) cookieName(name string) string {
 // cookie makes a cookie that scripts cannot read and other sites cannot send.
 // seconds 0: until the browser closes; negative: delete.
 func (c *Console) cookie(name, value string, seconds int) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure is set wherever people come over TLS; on loopback it would lock them out
 		Name: c.cookieName(name), Value: value, Path: "/", MaxAge: seconds,
 		HttpOnly: true, Secure: c.config.Secure, SameSite: http.SameSiteStrictMode,
 	}

@@ -12,13 +12,18 @@ const MaxEvents = 14
 // overviewParts are the parts of the overview that renew themselves, each a
 // template "overview/…".
 func overviewParts() []string {
-	return []string{"clock", "tiles", "map", "databases", "work", "events", "members"}
+	return []string{"clock", "verdict", "tiles", "map", "databases", "catalogue", "work", "events", "members"}
 }
 
 // overviewView is the overview, arranged.
 type overviewView struct {
 	chrome
 	Overview
+	Verdict   verdict
+	Attention []attention
+	Linked    []DatabaseRow // connected
+	Shelves   []shelf       // the rest of the catalogue
+	Shelved   int           // how many databases those are
 	Tiles     []tile
 	Blocs     []blocGroup
 	Unplaced  []Province // provinces that the map does not know
@@ -50,6 +55,17 @@ func newOverviewView(overview Overview) overviewView {
 		overview.Events = overview.Events[:MaxEvents]
 	}
 	view := overviewView{Overview: overview, Tiles: arrange(overview.Provinces)}
+	var waiting []DatabaseRow
+	for _, row := range overview.Databases {
+		if row.State == NotConnected {
+			waiting = append(waiting, row)
+		} else {
+			view.Linked = append(view.Linked, row)
+		}
+	}
+	view.Shelves, view.Shelved = shelves(waiting), len(waiting)
+	view.Verdict = judge(view.Linked, overview.Audit)
+	view.Attention = whatNeedsAttention(view.Linked, view.Shelved)
 	known := places()
 	for _, province := range overview.Provinces {
 		if province.State != NotConnected {

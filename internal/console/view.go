@@ -77,7 +77,9 @@ type Totals struct {
 	SourceRows    int64
 	LandedRows    int64
 	Quarantined   int64
-	RowsPerSecond float64 // landing now
+	Compared      Comparison // sums of what the last comparisons counted
+	ComparedAt    time.Time  // the newest of them; zero before the first
+	RowsPerSecond float64    // landing now
 	Lag           Lag
 }
 
@@ -122,6 +124,7 @@ type DatabaseRow struct {
 	Class         lienthong.DatabaseClass
 	Confidence    string // as in lienthong.Database; anything but "A" is marked unverified
 	State         State
+	Reason        Text // why the state is not good, for a person who must act; may be empty
 	SourceRows    int64
 	LandedRows    int64
 	Quarantined   int64
@@ -133,10 +136,21 @@ type DatabaseRow struct {
 	Index         Score // the data quality index over the criteria that are known
 }
 
+// Missing is how many records of the source are neither landed nor held back.
+// The source was counted at the last comparison and life went on since, so more
+// than it had is no contradiction.
+func (r DatabaseRow) Missing() int64 { return missing(r.SourceRows, r.LandedRows, r.Quarantined) }
+
+// Missing is the same over the whole platform.
+func (t Totals) Missing() int64 { return missing(t.SourceRows, t.LandedRows, t.Quarantined) }
+
+func missing(source, landed, quarantined int64) int64 { return max(0, source-landed-quarantined) }
+
 // Score is a percentage, or the honest absence of one.
 type Score struct {
 	Known   bool
 	Percent float64
+	Gated   bool // an identifier field is below 100 %: red whatever the figure
 }
 
 // CriterionScore is one of the six criteria of a database with the way it was
@@ -149,12 +163,23 @@ type CriterionScore struct {
 	Note      Text // why it is unknown, or what to do; may be empty
 }
 
-// Part is a counter pair of a formula.
+// Part is one term of a formula: the score is the mean of the parts by weight.
 type Part struct {
-	Label  Text
-	Passed int64
-	Total  int64
+	Dataset Text // which dataset it is about, when the database has several
+	Label   Text
+	Passed  int64
+	Total   int64
+	Percent float64 // what the part scores
+	Weight  float64 // 0 is 1
+	// Rule: the label says what is wrong, so the page counts those that break it.
+	Rule bool
 }
+
+// Failed is how many break the rule.
+func (p Part) Failed() int64 { return max(0, p.Total-p.Passed) }
+
+// Score is what the part scores, for the template.
+func (p Part) Score() Score { return Score{Known: true, Percent: p.Percent} }
 
 // Work is long work with an end: generating, a snapshot, a verification.
 type Work struct {
@@ -185,6 +210,7 @@ type Event struct {
 	Where    string // stream or dataset
 	Database string // code to link to; may be empty
 	Text     Text
+	State    State // of what it is about; may be empty
 }
 
 // DatabasePage is everything on the page of one database.
@@ -256,9 +282,13 @@ type DatasetRow struct {
 	MappedFields  int
 	Reconciled    lienthong.ReconcileWord // empty: not compared yet
 	ReconciledAt  time.Time
+	Compared      Comparison // what the last comparison counted
 	Lag           Lag
 	RowsPerSecond float64
 }
+
+// Comparison is what both ends held at one exact position of the source.
+type Comparison struct{ Source, Landed, Quarantined int64 }
 
 // ShapeChange is a new version of a dataset's shape, or the refusal of one.
 type ShapeChange struct {

@@ -57,7 +57,7 @@ func (w *World) Changer(targets Targets) *Changer {
 	defer w.mu.RUnlock()
 	for i := range w.people {
 		if w.people[i].defect != clean && w.people[i].flags&twin == 0 {
-			c.defects = append(c.defects, int32(i)) //nolint:gosec // an index
+			c.defects = append(c.defects, int32(i))
 		}
 	}
 	return c
@@ -211,13 +211,13 @@ func (c *Changer) pick(suits func(p *person) bool) int32 {
 		i := c.r.IntN(len(people))
 		p := &people[i]
 		if p.defect == clean && p.flags&(dead|gone|twin) == 0 && suits(p) {
-			return int32(i) //nolint:gosec // an index
+			return int32(i)
 		}
 	}
 	return -1
 }
 
-func (c *Changer) minute() int32 { return int32(c.world.config.Now().Unix() / 60) } //nolint:gosec // fits
+func (c *Changer) minute() int32 { return int32(c.world.config.Now().Unix() / 60) }
 func (c *Changer) today() int32  { return c.minute() / minutesADay }
 
 func (c *Changer) dates() string {

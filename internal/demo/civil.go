@@ -92,7 +92,7 @@ func (w *World) registerDeaths(r *rand.Rand) {
 	for i := range w.people {
 		if last[i] < w.today-40 {
 			age := float64(w.today-w.people[i].born) / year
-			candidates = append(candidates, candidate{int32(i), age + r.Float64()*34}) //nolint:gosec // an index
+			candidates = append(candidates, candidate{int32(i), age + r.Float64()*34})
 		}
 	}
 	slices.SortFunc(candidates, func(a, b candidate) int { return cmp.Compare(b.rank, a.rank) })
@@ -110,7 +110,7 @@ func (w *World) newDeath(r *rand.Rand, i, died, registered int32) death {
 	p := &w.people[i]
 	p.flags |= dead
 	w.refer(i)
-	return death{person: i, died: died, registered: registered, updated: w.afterDay(r, registered), cause: uint8(r.Uint32N(uint32(len(causes()))))} //nolint:gosec // a short list
+	return death{person: i, died: died, registered: registered, updated: w.afterDay(r, registered), cause: uint8(r.Uint32N(uint32(len(causes()))))}
 }
 
 // widow records at the spouse, if there is one, that the person has died.
@@ -153,7 +153,7 @@ func (w *World) registerBirths(r *rand.Rand) {
 	var children []int32
 	for i := range w.people {
 		if w.people[i].father >= 0 && (w.people[i].refs > 0 || chance(r, 66)) {
-			children = append(children, int32(i)) //nolint:gosec // an index
+			children = append(children, int32(i))
 		}
 	}
 	slices.SortStableFunc(children, func(a, b int32) int { return cmp.Compare(w.people[b].born, w.people[a].born) })
@@ -195,10 +195,10 @@ func (w *World) settle(r *rand.Rand) {
 				}
 			} else if len(w.households)-start < want-spare && p.born < w.today-days(19) {
 				houses[p.house] = len(w.households)
-				w.households = append(w.households, w.newHousehold(r, uint8(c), uint32(len(w.households)-start+1), int32(i))) //nolint:gosec // small numbers
+				w.households = append(w.households, w.newHousehold(r, uint8(c), uint32(len(w.households)-start+1), int32(i)))
 			}
 			if p.born < w.today-days(25) {
-				grown = append(grown, int32(i)) //nolint:gosec // an index
+				grown = append(grown, int32(i))
 			}
 		}
 		want = (w.config.Parcels + 1 - c) / 2
@@ -207,7 +207,7 @@ func (w *World) settle(r *rand.Rand) {
 			if len(grown) == 0 {
 				break
 			}
-			w.parcels = append(w.parcels, w.newParcel(r, uint8(c), uint32(n+1), grown[r.IntN(len(grown))])) //nolint:gosec // small numbers
+			w.parcels = append(w.parcels, w.newParcel(r, uint8(c), uint32(n+1), grown[r.IntN(len(grown))]))
 		}
 	}
 }
@@ -231,13 +231,13 @@ func (w *World) newParcel(r *rand.Rand, commune uint8, serial uint32, owner int3
 	w.refer(owner)
 	p := parcel{owner: owner, commune: commune, serial: serial}
 	// 260 parcels a map sheet, numbered in order: no two alike.
-	p.sheet, p.number = uint16(1+(serial-1)/260), uint16(1+(serial-1)%260) //nolint:gosec // a commune has some thousands
+	p.sheet, p.number = uint16(1+(serial-1)/260), uint16(1+(serial-1)%260)
 	uses := purposes()
 	use := uses[0]
 	n := r.Uint32N(100)
 	for i, u := range uses {
 		if n < u.below {
-			use, p.purpose = u, uint8(i) //nolint:gosec // a short list
+			use, p.purpose = u, uint8(i)
 			break
 		}
 	}

@@ -333,7 +333,7 @@ func (w *World) plantPeople(r *rand.Rand, twins int) error {
 	victims := make([]int32, 0, len(w.people)/4)
 	for i := range w.people {
 		if p := &w.people[i]; p.refs == 0 && p.spouse < 0 && p.flags&dead == 0 && p.father >= 0 {
-			victims = append(victims, int32(i)) //nolint:gosec // an index
+			victims = append(victims, int32(i))
 		}
 	}
 	r.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
@@ -427,7 +427,7 @@ func (w *World) nextSerial(commune uint8, household bool) uint32 {
 func (w *World) stranger(salt uint32) string {
 	for n := uint64(0); ; n++ {
 		x := scatter(w.config.Seed, salt, 900+n)
-		p := person{born: dayOf(1950, 1, 1) + int32(x%20_000), random: uint32(x >> 32 % 1_000_000), province: 1} //nolint:gosec // reduced
+		p := person{born: dayOf(1950, 1, 1) + int32(x%20_000), random: uint32(x >> 32 % 1_000_000), province: 1}
 		if x&1 == 0 {
 			p.flags |= male
 		}

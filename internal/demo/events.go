@@ -189,7 +189,7 @@ func (c *Changer) correct(e *event) bool {
 		second := int32(-1)
 		for j := range w.people {
 			if p := &w.people[j]; p.flags&twin != 0 && p.spouse == i {
-				second = int32(j) //nolint:gosec // an index
+				second = int32(j)
 			}
 		}
 		if second < 0 {
@@ -310,7 +310,7 @@ func (c *Changer) correctCivil(e *event) bool {
 func (c *Changer) drop() error {
 	w := c.world
 	c.files++
-	commune := uint8(c.files / 2 % 2) //nolint:gosec // 0 or 1
+	commune := uint8(c.files / 2 % 2)
 	skip := func(int) {}
 	if c.files%2 == 1 {
 		before := append([]household(nil), w.households...)
@@ -361,7 +361,7 @@ func (c *Changer) changeHouseholds(commune uint8) func() {
 		case changes == 1 && h.defect == clean:
 			h.gone = true
 		case changes == 2:
-			h.poverty = uint8(c.r.Uint32N(3)) //nolint:gosec // below 3
+			h.poverty = uint8(c.r.Uint32N(3))
 		case h.members < 12:
 			h.members++
 		default:

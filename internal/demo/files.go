@@ -60,10 +60,10 @@ func (w *World) WriteDropFolders(ctx context.Context, dir string, progress Progr
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := w.dropHouseholds(dir, uint8(c), 0, step); err != nil { //nolint:gosec // 0 or 1
+		if err := w.dropHouseholds(dir, uint8(c), 0, step); err != nil {
 			return err
 		}
-		if err := w.dropParcels(dir, uint8(c), 0, w.parcelsOf(uint8(c)), nil, step); err != nil { //nolint:gosec // 0 or 1
+		if err := w.dropParcels(dir, uint8(c), 0, w.parcelsOf(uint8(c)), nil, step); err != nil {
 			return err
 		}
 	}

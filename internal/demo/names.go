@@ -75,7 +75,7 @@ func (n *names) intern(word string) uint16 {
 	if i, ok := n.index[word]; ok {
 		return i
 	}
-	i := uint16(len(n.words)) //nolint:gosec // a few hundred words
+	i := uint16(len(n.words))
 	n.words = append(n.words, word)
 	n.plain = append(n.plain, withoutMarks(word))
 	n.index[word] = i

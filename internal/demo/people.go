@@ -64,7 +64,7 @@ func days(years float64) int32 { return int32(years * year) }
 
 // dayOf is the first day of a year, in days since 1970.
 func dayOf(y int, m time.Month, d int) int32 {
-	return int32(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / 86400) //nolint:gosec // thousands of years fit
+	return int32(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / 86400)
 }
 
 func yearOf(day int32) int { return time.Unix(int64(day)*86400, 0).UTC().Year() }
@@ -318,7 +318,7 @@ func (w *World) append(r *rand.Rand, p person) int32 {
 		}
 	}
 	w.people = append(w.people, p)
-	return int32(len(w.people) - 1) //nolint:gosec // Config limits the population
+	return int32(len(w.people) - 1)
 }
 
 // placeholder reports digits that people type when they do not know the number.
@@ -341,7 +341,7 @@ func (p *person) number() uint64 {
 	if !p.male() {
 		century++
 	}
-	return ((uint64(p.province)*10+uint64(century))*100+uint64(y%100))*1_000_000 + uint64(p.random) //nolint:gosec // not negative from 1900 on
+	return ((uint64(p.province)*10+uint64(century))*100+uint64(y%100))*1_000_000 + uint64(p.random)
 }
 
 // southern reports whether a province before 2025 lies south of the Hải Vân pass,

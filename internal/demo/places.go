@@ -58,7 +58,7 @@ func newPlaces() (*places, error) {
 		return nil, err
 	}
 	for _, row := range p.allCommunes {
-		p.index[row.code] = uint16(len(p.communes)) //nolint:gosec // some thousands
+		p.index[row.code] = uint16(len(p.communes))
 		p.communes = append(p.communes, commune{code: row.code, name: row.name, kind: row.kind, province: number(row.province)})
 	}
 	for _, row := range p.allLinks {
@@ -69,7 +69,7 @@ func newPlaces() (*places, error) {
 		if !known {
 			continue
 		}
-		n := uint16(len(p.links)) //nolint:gosec // some ten thousand
+		n := uint16(len(p.links))
 		c := &p.communes[i]
 		c.links = append(c.links, n)
 		p.byProvince[c.province] = append(p.byProvince[c.province], n)
@@ -185,7 +185,7 @@ func (p *places) linksOfCommune(commune uint16) []uint16 { return p.communes[com
 
 // drawEthnic draws the ethnic group of somebody from a province before 2025.
 func (p *places) drawEthnic(r *rand.Rand, province uint8) uint8 {
-	n := uint8(r.Uint32N(100)) //nolint:gosec // below 100
+	n := uint8(r.Uint32N(100))
 	for _, s := range p.minorities[province] {
 		if n < s.below {
 			return s.ethnic
@@ -213,19 +213,19 @@ func (w *World) houseLine(p *person) string {
 // house is the part of the address below the commune. People of one house share it.
 func (w *World) house(p *person, unit string, province uint8) string {
 	x := scatter(w.config.Seed, p.house, 21)
-	n := int(x >> 8 % 14) //nolint:gosec // reduced
+	n := int(x >> 8 % 14)
 	urban := strings.HasPrefix(unit, "Phường") || strings.HasPrefix(unit, "Thị trấn")
 	south, mekong := province >= 49, province >= 80
 	highland := province <= 20 && province > 1 || province == 62 || province == 64 || province == 66 || province == 67
 	switch {
 	case urban && x%10 < 6:
 		street := streets()[x>>16%uint64(len(streets()))]
-		line := "Số " + strconv.Itoa(int(x>>32%380)+1) //nolint:gosec // reduced
+		line := "Số " + strconv.Itoa(int(x>>32%380)+1)
 		if x>>44%5 == 0 {
 			if south {
-				line = "Số " + strconv.Itoa(int(x>>32%380)+1) + "/" + strconv.Itoa(n+1) //nolint:gosec // reduced
+				line = "Số " + strconv.Itoa(int(x>>32%380)+1) + "/" + strconv.Itoa(n+1)
 			} else {
-				line = "Số " + strconv.Itoa(n*2+1) + " ngõ " + strconv.Itoa(int(x>>32%380)+1) //nolint:gosec // reduced
+				line = "Số " + strconv.Itoa(n*2+1) + " ngõ " + strconv.Itoa(int(x>>32%380)+1)
 			}
 		}
 		return line + " đường " + street
@@ -236,7 +236,7 @@ func (w *World) house(p *person, unit string, province uint8) string {
 	case urban:
 		return "Tổ dân phố số " + strconv.Itoa(n+1)
 	case mekong && x>>20%3 == 0:
-		return "Số " + strconv.Itoa(int(x>>32%420)+1) + ", ấp " + hamletsSouth()[x>>16%uint64(len(hamletsSouth()))] //nolint:gosec // reduced
+		return "Số " + strconv.Itoa(int(x>>32%420)+1) + ", ấp " + hamletsSouth()[x>>16%uint64(len(hamletsSouth()))]
 	case mekong:
 		return "Ấp " + hamletsSouth()[x>>16%uint64(len(hamletsSouth()))]
 	case highland && x>>20%3 == 0:

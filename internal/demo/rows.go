@@ -59,7 +59,7 @@ func (w *World) personRow(dst []string, i int, dates string) []string {
 	case personOtherSex:
 		isMale = !isMale
 	case personOtherYear:
-		born -= days(3) + int32(scatter(w.config.Seed, p.salt, 13)%2200) //nolint:gosec // reduced
+		born -= days(3) + int32(scatter(w.config.Seed, p.salt, 13)%2200)
 	}
 	sex := "2"
 	if isMale {
@@ -83,14 +83,14 @@ func (w *World) birthRow(dst []string, i int) []string {
 	number, name, born, isMale := personalNumber(child.number()), w.fullName(child), child.born, child.male()
 	mother, father := w.numberOf(child.mother), w.numberOf(child.father)
 	registered, book := b.registered, bookNumber("KS", i, b.registered)
-	salt := uint32(i) //nolint:gosec // an index
+	salt := uint32(i)
 	switch b.defect {
 	case birthNoBook:
 		book = ""
 	case birthNoMother:
 		mother = ""
 	case birthRegisteredInFuture:
-		registered = w.today + days(1.5) + int32(salt%400) //nolint:gosec // reduced
+		registered = w.today + days(1.5) + int32(salt%400)
 	case birthShortNumber:
 		number = number[:11]
 	case birthNoSuchMother:
@@ -98,13 +98,13 @@ func (w *World) birthRow(dst []string, i int) []string {
 	case birthNoSuchFather:
 		father = w.stranger(salt)
 	case birthRegisteredBefore:
-		registered = born - 20 - int32(salt%300) //nolint:gosec // reduced
+		registered = born - 20 - int32(salt%300)
 	case birthOtherSex:
 		isMale = !isMale
 	case birthOtherName:
 		name = w.otherName(child, salt)
 	case birthOtherDate:
-		born -= 1 + int32(salt%30) //nolint:gosec // reduced
+		born -= 1 + int32(salt%30)
 	}
 	sex := "Nữ"
 	if isMale {
@@ -121,12 +121,12 @@ func (w *World) marriageRow(dst []string, i int) []string {
 	m := &w.marriages[i]
 	husband, wife := w.numberOf(m.husband), w.numberOf(m.wife)
 	registered, book := m.registered, bookNumber("KH", i, m.registered)
-	salt := uint32(i) //nolint:gosec // an index
+	salt := uint32(i)
 	switch m.defect {
 	case marriageNoBook:
 		book = ""
 	case marriageRegisteredInFuture:
-		registered = w.today + days(1.5) + int32(salt%400) //nolint:gosec // reduced
+		registered = w.today + days(1.5) + int32(salt%400)
 	case marriageShortNumber:
 		husband = husband[:11]
 	case marriageNoSuchHusband:
@@ -134,7 +134,7 @@ func (w *World) marriageRow(dst []string, i int) []string {
 	case marriageNoSuchWife:
 		wife = w.stranger(salt)
 	case marriageRegisteredBefore:
-		registered = m.event - 15 - int32(salt%300) //nolint:gosec // reduced
+		registered = m.event - 15 - int32(salt%300)
 	}
 	return append(dst[:0], marriageKey(i), book, day(registered, localDate), day(m.event, localDate), husband, wife, moment(m.updated))
 }
@@ -150,20 +150,20 @@ func (w *World) deathRow(dst []string, i int) []string {
 	p := &w.people[d.person]
 	number, name := personalNumber(p.number()), w.fullName(p)
 	died, registered, book, cause := d.died, d.registered, bookNumber("KT", i, d.registered), causes()[d.cause]
-	salt := uint32(i) //nolint:gosec // an index
+	salt := uint32(i)
 	switch d.defect {
 	case deathNoBook:
 		book = ""
 	case deathNoCause:
 		cause = ""
 	case deathRegisteredInFuture:
-		registered = w.today + days(1.5) + int32(salt%400) //nolint:gosec // reduced
+		registered = w.today + days(1.5) + int32(salt%400)
 	case deathShortNumber:
 		number = number[:11]
 	case deathNoSuchPerson:
 		number = w.stranger(salt)
 	case deathBeforeBirth:
-		died = p.born - 100 - int32(salt%700) //nolint:gosec // reduced
+		died = p.born - 100 - int32(salt%700)
 	case deathOtherName:
 		name = w.otherName(p, salt)
 	}
@@ -204,7 +204,7 @@ func (w *World) householdRow(dst []string, i int) []string {
 	case householdNoSuchHead:
 		number = w.stranger(h.serial)
 	case householdStale:
-		updated = w.minute - days(4)*minutesADay - int32(h.serial%1000)*minutesADay //nolint:gosec // reduced
+		updated = w.minute - days(4)*minutesADay - int32(h.serial%1000)*minutesADay
 	case householdOtherName:
 		name = w.otherName(p, h.serial)
 	}
@@ -237,13 +237,13 @@ func (w *World) parcelRow(dst []string, i int, operation string) []string {
 	case parcelNegative:
 		area = "-" + area
 	case parcelOldCertificate:
-		issued = day(dayOf(1850, time.January, 1)+int32(p.serial%5000), localDate) //nolint:gosec // reduced
+		issued = day(dayOf(1850, time.January, 1)+int32(p.serial%5000), localDate)
 	case parcelBadCertificate:
 		certificate = strconv.Itoa(int(p.serial)) + "/GCN"
 	case parcelNoSuchOwner:
 		number = w.stranger(p.serial)
 	case parcelStale:
-		updated = w.minute - days(4)*minutesADay - int32(p.serial%1000)*minutesADay //nolint:gosec // reduced
+		updated = w.minute - days(4)*minutesADay - int32(p.serial%1000)*minutesADay
 	case parcelOtherName:
 		name = w.otherName(owner, p.serial)
 	}
@@ -260,7 +260,7 @@ func certificateSeries(issued int32) string {
 	case y >= 2020:
 		return "D" + string(byte('A'+y-2020))
 	case y >= 2010:
-		first = 'B' + byte((y-2010)/6) //nolint:gosec // 0 or 1
+		first = 'B' + byte((y-2010)/6)
 	}
 	return string(first) + string(byte('A'+y%20))
 }
@@ -322,7 +322,7 @@ func (w *World) phone(p *person) string {
 		"096", "097", "098", "034", "035", "036", "070", "076", "077", "078", "079", "089", "090", "093", // MobiFone
 		"090", "093", "081", "082", "083", "084", "085", "088", "091", "094", "091", "094", "056", "058", "092", "059", "099",
 	}
-	return padded(prefixes[x>>8%uint64(len(prefixes))], int(x>>32%10_000_000), 7) //nolint:gosec // reduced
+	return padded(prefixes[x>>8%uint64(len(prefixes))], int(x>>32%10_000_000), 7)
 }
 
 func (w *World) email(p *person) string {
@@ -338,7 +338,7 @@ func (w *World) email(p *person) string {
 	case 1:
 		suffix = twoDigits(yearOf(p.born) % 100)
 	default:
-		suffix = strconv.Itoa(int(x >> 16 % 1000)) //nolint:gosec // reduced
+		suffix = strconv.Itoa(int(x >> 16 % 1000))
 	}
 	if x>>40&1 == 0 {
 		return given + "." + rest + suffix + "@hopthu.example"
@@ -381,7 +381,7 @@ func moment(minute int32) string {
 func dayInYear(d int32) int { return time.Unix(int64(d)*86400, 0).UTC().YearDay() }
 
 func twoDigits(n int) string {
-	return string([]byte{'0' + byte(n/10%10), '0' + byte(n%10)}) //nolint:gosec // digits
+	return string([]byte{'0' + byte(n/10%10), '0' + byte(n%10)})
 }
 
 func number3(n uint8) string { return "0" + twoDigits(int(n)) }

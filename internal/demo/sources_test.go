@@ -68,7 +68,6 @@ func openSQLite(tb testing.TB) *sql.DB {
 type sources struct {
 	world             *World
 	population, civil *sql.DB
-	postgres          bool
 	communes, units   string
 }
 

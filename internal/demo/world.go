@@ -19,6 +19,7 @@ package demo
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"time"
 
@@ -97,8 +98,8 @@ func New(config Config) (*World, error) {
 	now := config.Now().UTC()
 	w := &World{
 		config: config, places: places, names: newNames(),
-		today:   int32(now.Unix() / 86400), //nolint:gosec // fits until the year 5879610
-		minute:  int32(now.Unix() / 60),    //nolint:gosec // fits until the year 6053
+		today:   int32(now.Unix() / 86400),
+		minute:  int32(now.Unix() / 60),
 		people:  make([]person, 0, config.Persons+config.Persons/20+64),
 		numbers: make(map[uint64]struct{}, config.Persons+config.Persons/20),
 	}
@@ -120,7 +121,7 @@ func (c *Config) complete() error {
 	}
 	if c.Persons < 1_000 || c.Persons > 5_000_000 {
 		return &lienthong.Error{
-			Code: "demo.persons", Where: fmt.Sprint(c.Persons),
+			Code: "demo.persons", Where: strconv.Itoa(c.Persons),
 			Vi: "số người phải từ 1.000 đến 5.000.000", En: "between 1,000 and 5,000,000 persons",
 		}
 	}
@@ -163,7 +164,7 @@ func (c *Config) complete() error {
 // random is a source of its own for each part of the work, so that a change in one
 // part leaves the others as they were.
 func (w *World) random(part uint64) *rand.Rand {
-	return rand.New(rand.NewPCG(w.config.Seed, part)) //nolint:gosec // reproducible on purpose, nothing secret
+	return rand.New(rand.NewPCG(w.config.Seed, part))
 }
 
 // scatter is a number that depends on its arguments alone: details of a row that
@@ -179,20 +180,27 @@ func scatter(seed uint64, salt uint32, purpose uint64) uint64 {
 func population() lienthong.DatasetID {
 	return lienthong.DatasetID{Database: "population", Name: "person"}
 }
+
 func birthsID() lienthong.DatasetID {
 	return lienthong.DatasetID{Database: "civil_status", Name: "birth"}
 }
+
 func marriagesID() lienthong.DatasetID {
 	return lienthong.DatasetID{Database: "civil_status", Name: "marriage"}
 }
+
 func deathsID() lienthong.DatasetID {
 	return lienthong.DatasetID{Database: "civil_status", Name: "death"}
 }
+
 func householdsID() lienthong.DatasetID {
 	return lienthong.DatasetID{Database: "household", Name: "household"}
 }
+
 func parcelsID() lienthong.DatasetID { return lienthong.DatasetID{Database: "land", Name: "parcel"} }
+
 func communesID() lienthong.DatasetID {
 	return lienthong.DatasetID{Database: "admin_unit", Name: "commune"}
 }
+
 func linksID() lienthong.DatasetID { return lienthong.DatasetID{Database: "admin_unit", Name: "link"} }

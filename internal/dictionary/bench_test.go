@@ -38,8 +38,18 @@ columns:
 func benchRow() ([]lienthong.Column, []lienthong.Value) {
 	text := func(s string) lienthong.Value { return lienthong.Value{State: lienthong.Present, Bytes: []byte(s)} }
 	columns := []lienthong.Column{
-		{Name: "key"}, {Name: "number"}, {Name: "middle"}, {Name: "given"}, {Name: "born"}, {Name: "sex"}, {Name: "ethnicity"},
-		{Name: "marital"}, {Name: "phone"}, {Name: "address"}, {Name: "commune"}, {Name: "commune_before"},
+		{Name: "key"},
+		{Name: "number"},
+		{Name: "middle"},
+		{Name: "given"},
+		{Name: "born"},
+		{Name: "sex"},
+		{Name: "ethnicity"},
+		{Name: "marital"},
+		{Name: "phone"},
+		{Name: "address"},
+		{Name: "commune"},
+		{Name: "commune_before"},
 		{Name: "updated", Kind: lienthong.Timestamp},
 	}
 	values := []lienthong.Value{

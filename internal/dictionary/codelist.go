@@ -45,7 +45,7 @@ func newCodeList(id, nameVi, nameEn, source, version string, codes []Code) *Code
 	list := &CodeList{ID: id, NameVi: nameVi, NameEn: nameEn, Source: source, Version: version, codes: codes}
 	list.index = make(map[string]int32, len(codes))
 	for i := len(codes) - 1; i >= 0; i-- {
-		list.index[codes[i].Code] = int32(i) //nolint:gosec // a list has thousands of codes, not billions
+		list.index[codes[i].Code] = int32(i)
 	}
 	return list
 }

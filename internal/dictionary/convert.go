@@ -129,9 +129,9 @@ func convertDirect(v lienthong.Value, from, to lienthong.Kind, zone int64, scrat
 	return present, scratch, true
 }
 
-func realBits(f float64) int64 { return int64(math.Float64bits(f)) } //nolint:gosec // bits, not a number
+func realBits(f float64) int64 { return int64(math.Float64bits(f)) }
 
-func realValue(n int64) float64 { return math.Float64frombits(uint64(n)) } //nolint:gosec // bits, not a number
+func realValue(n int64) float64 { return math.Float64frombits(uint64(n)) }
 
 func floorDiv(a, b int64) int64 {
 	q := a / b
@@ -209,7 +209,7 @@ func parseInteger(b []byte) (int64, bool) {
 	}
 	switch {
 	case negative && n <= 1<<63:
-		return int64(-n), true //nolint:gosec // two's complement of a checked magnitude
+		return int64(-n), true
 	case !negative && n < 1<<63:
 		return int64(n), true
 	}

@@ -44,7 +44,7 @@ func FuzzLayouts(f *testing.F) {
 					t.Fatalf("%q by %q: %+v, package time: %v %v", s, text, m, want, err)
 				}
 			}
-			moment := time.UnixMicro(at % (250_000_000_000_000_000)).In(zone)
+			moment := time.UnixMicro(at % 250_000_000_000_000_000).In(zone)
 			if moment.Year() < 1 || moment.Year() > 9999 {
 				continue
 			}
@@ -134,8 +134,17 @@ func TestCommaDecimals(t *testing.T) {
 		in, want string
 		ok       bool
 	}{
-		{"1.234.567,89", "1234567.89", true}, {"12,5", "12.5", true}, {"-1.000", "-1000", true}, {"1234,5", "1234.5", true},
-		{"1234.567", "", false}, {"1.2", "", false}, {"1,", "", false}, {",5", "", false}, {"1,2,3", "", false}, {"a,5", "", false}, {".123", "", false},
+		{"1.234.567,89", "1234567.89", true},
+		{"12,5", "12.5", true},
+		{"-1.000", "-1000", true},
+		{"1234,5", "1234.5", true},
+		{"1234.567", "", false},
+		{"1.2", "", false},
+		{"1,", "", false},
+		{",5", "", false},
+		{"1,2,3", "", false},
+		{"a,5", "", false},
+		{".123", "", false},
 	}
 	for _, tt := range tests {
 		got, ok := appendFromComma(nil, []byte(tt.in))

@@ -138,8 +138,15 @@ func TestTheDocumentedExampleCompiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	columns := []lienthong.Column{
-		{Name: "ma_ban_ghi"}, {Name: "so_dinh_danh"}, {Name: "ho_dem"}, {Name: "ten"}, {Name: "ngay_sinh"}, {Name: "gioi_tinh"},
-		{Name: "so_dinh_danh_cha"}, {Name: "cap_nhat_luc", Kind: lienthong.Timestamp}, {Name: "Nghề nghiệp"},
+		{Name: "ma_ban_ghi"},
+		{Name: "so_dinh_danh"},
+		{Name: "ho_dem"},
+		{Name: "ten"},
+		{Name: "ngay_sinh"},
+		{Name: "gioi_tinh"},
+		{Name: "so_dinh_danh_cha"},
+		{Name: "cap_nhat_luc", Kind: lienthong.Timestamp},
+		{Name: "Nghề nghiệp"},
 	}
 	mapper, err := load(t).Compile(def, columns, 3)
 	if err != nil {
@@ -176,8 +183,12 @@ func TestTheDocumentedExampleCompiles(t *testing.T) {
 func TestCompileReportsEverythingAtOnce(t *testing.T) {
 	d := load(t)
 	columns := []lienthong.Column{
-		{Name: "k"}, {Name: "id", Kind: lienthong.Integer}, {Name: "Version"}, {Name: "raw", Kind: lienthong.Binary},
-		{Name: "n", Kind: lienthong.Integer}, {Name: "ts", Kind: lienthong.Timestamp},
+		{Name: "k"},
+		{Name: "id", Kind: lienthong.Integer},
+		{Name: "Version"},
+		{Name: "raw", Kind: lienthong.Binary},
+		{Name: "n", Kind: lienthong.Integer},
+		{Name: "ts", Kind: lienthong.Timestamp},
 	}
 	tests := []struct {
 		name, add string
@@ -245,8 +256,14 @@ func TestKeptColumnsGetSafeNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	columns := []lienthong.Column{
-		{Name: "k"}, {Name: "id", Kind: lienthong.Integer}, {Name: "Record Key"}, {Name: "Địa chỉ"}, {Name: "1x"}, {Name: "___"},
-		{Name: strings.Repeat("a", 60)}, {Name: strings.Repeat("a", 61)},
+		{Name: "k"},
+		{Name: "id", Kind: lienthong.Integer},
+		{Name: "Record Key"},
+		{Name: "Địa chỉ"},
+		{Name: "1x"},
+		{Name: "___"},
+		{Name: strings.Repeat("a", 60)},
+		{Name: strings.Repeat("a", 61)},
 	}
 	mapper, err := load(t).Compile(def, columns, 1)
 	if err != nil {

@@ -150,16 +150,32 @@ func TestCodeLists(t *testing.T) {
 		at         int64
 		want       bool
 	}{
-		{"sex", "M", now, true}, {"sex", "X", now, false}, {"sex", "", now, false}, {"sex", "m", now, false},
-		{"ethnicity", "01", now, true}, {"ethnicity", "54", now, true}, {"ethnicity", "55", now, true}, {"ethnicity", "56", now, false}, {"ethnicity", "00", now, false},
-		{"birth_province", "001", now, true}, {"birth_province", "096", now, true}, {"birth_province", "003", now, false},
-		{"land_use", "ONT", now, true}, {"land_use", "XYZ", now, false},
+		{"sex", "M", now, true},
+		{"sex", "X", now, false},
+		{"sex", "", now, false},
+		{"sex", "m", now, false},
+		{"ethnicity", "01", now, true},
+		{"ethnicity", "54", now, true},
+		{"ethnicity", "55", now, true},
+		{"ethnicity", "56", now, false},
+		{"ethnicity", "00", now, false},
+		{"birth_province", "001", now, true},
+		{"birth_province", "096", now, true},
+		{"birth_province", "003", now, false},
+		{"land_use", "ONT", now, true},
+		{"land_use", "XYZ", now, false},
 		{"land_use", "ONT", civilDays(2000, 1, 1) * day, false},
 		{"poverty", "near_poor", now, true},
-		{"province", "02", now, false}, {"province", "02", Reorganised() - 1, true}, {"province", "96", now, true},
-		{"commune", "00004", now, true}, {"commune", "00013", now, false}, {"commune", "00013", Reorganised() - 1, true},
-		{"commune", "00013", Reorganised(), false}, {"commune", "99999", now, false},
-		{"commune_before", "00013", now, true}, {"commune_before", "99999", now, false},
+		{"province", "02", now, false},
+		{"province", "02", Reorganised() - 1, true},
+		{"province", "96", now, true},
+		{"commune", "00004", now, true},
+		{"commune", "00013", now, false},
+		{"commune", "00013", Reorganised() - 1, true},
+		{"commune", "00013", Reorganised(), false},
+		{"commune", "99999", now, false},
+		{"commune_before", "00013", now, true},
+		{"commune_before", "99999", now, false},
 	}
 	for _, tt := range tests {
 		list, found := d.CodeList(tt.list)
@@ -186,10 +202,21 @@ func TestCodeLists(t *testing.T) {
 func TestTranslationsAcceptNamesAndAliases(t *testing.T) {
 	d := load(t)
 	tests := []struct{ list, in, want string }{
-		{"sex", "1", "M"}, {"sex", "Nam", "M"}, {"sex", "NỮ", "F"}, {"sex", "nu", "F"}, {"sex", "M", "M"}, {"sex", "khong ro", "khong ro"},
-		{"ethnicity", "Khơ-me", "05"}, {"ethnicity", "khmer", "05"}, {"ethnicity", "Thổ", "24"}, {"ethnicity", "Dao", "09"},
-		{"marital_status", "Goá", "widowed"}, {"marital_status", "Góa", "widowed"}, {"marital_status", "đã kết hôn", "married"},
-		{"birth_province", "Thanh Hoá", "038"}, {"birth_province", "Bạc Liêu", "095"},
+		{"sex", "1", "M"},
+		{"sex", "Nam", "M"},
+		{"sex", "NỮ", "F"},
+		{"sex", "nu", "F"},
+		{"sex", "M", "M"},
+		{"sex", "khong ro", "khong ro"},
+		{"ethnicity", "Khơ-me", "05"},
+		{"ethnicity", "khmer", "05"},
+		{"ethnicity", "Thổ", "24"},
+		{"ethnicity", "Dao", "09"},
+		{"marital_status", "Goá", "widowed"},
+		{"marital_status", "Góa", "widowed"},
+		{"marital_status", "đã kết hôn", "married"},
+		{"birth_province", "Thanh Hoá", "038"},
+		{"birth_province", "Bạc Liêu", "095"},
 		{"province", "Tỉnh Quảng Trị", "Tỉnh Quảng Trị"}, // 45 before, 44 today: not without a date
 	}
 	for _, tt := range tests {

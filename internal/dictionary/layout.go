@@ -1,6 +1,7 @@
 package dictionary
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -114,12 +115,12 @@ next:
 		rest = rest[1:]
 	}
 	if !seen[elementYear] || !seen[elementMonth] || !seen[elementDay] {
-		return layout{}, fmt.Errorf("year, month and day are needed: 2006, 01, 02")
+		return layout{}, errors.New("year, month and day are needed: 2006, 01, 02")
 	}
 	result.clock = seen[elementHour]
 	result.zone = seen[elementZone]
 	if (seen[elementMinute] || seen[elementSecond] || seen[elementZone]) && !result.clock {
-		return layout{}, fmt.Errorf("minutes, seconds or an offset without hours")
+		return layout{}, errors.New("minutes, seconds or an offset without hours")
 	}
 	return result, nil
 }

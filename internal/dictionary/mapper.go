@@ -102,7 +102,7 @@ func (m *Mapper) text(b, original []byte) lienthong.Value {
 func (m *Mapper) convert(p *plan, src []lienthong.Value) lienthong.Value {
 	var b []byte
 	if p.columns != nil {
-		state := lienthong.Null
+		var state lienthong.State
 		if b, state = m.join(p, src); state != lienthong.Present {
 			return lienthong.Value{State: state, Bytes: b}
 		}

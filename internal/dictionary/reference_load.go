@@ -246,7 +246,7 @@ func (l *loader) index(units []Unit) map[string]int32 {
 	slices.SortFunc(units, func(a, b Unit) int { return strings.Compare(a.Code, b.Code) })
 	index := make(map[string]int32, len(units))
 	for i := range units {
-		index[units[i].Code] = int32(i) //nolint:gosec // some ten thousand units
+		index[units[i].Code] = int32(i)
 	}
 	if len(index) != len(units) {
 		l.problems.add(0, "reference.twice", "mã xã có hai lần", "a commune code stands twice", "")
@@ -284,7 +284,7 @@ func (l *loader) links(r *reference) {
 		i, known := seen[unit.Code]
 		switch {
 		case !known:
-			seen[unit.Code] = int32(len(r.before)) //nolint:gosec // some ten thousand units
+			seen[unit.Code] = int32(len(r.before))
 			r.before = append(r.before, unit)
 		case r.before[i].Type == "" && unit.Type != "":
 			r.before[i] = unit // a spelling with the type says more
@@ -292,7 +292,7 @@ func (l *loader) links(r *reference) {
 	}
 	for i := range r.links {
 		link := &r.links[i]
-		at := int32(i) //nolint:gosec // some ten thousand links
+		at := int32(i)
 		r.byNew = append(r.byNew, linkKey{link.NewCode, at})
 		if link.Match == ExactMatch {
 			r.byOld = append(r.byOld, linkKey{link.OldCode, at})
@@ -306,7 +306,7 @@ func (l *loader) links(r *reference) {
 		}
 		districts, provinces := strings.Split(link.OldDistrict, "|"), strings.Split(link.OldProvince, "|")
 		for c, code := range link.Candidates() {
-			r.byOld = append(r.byOld, linkKey{code, int32(i)}) //nolint:gosec // some ten thousand links
+			r.byOld = append(r.byOld, linkKey{code, int32(i)})
 			unit := Unit{Code: code, Name: link.OldName, District: districts[c]}
 			if len(provinces) == 1 {
 				unit.Province = provinces[0]

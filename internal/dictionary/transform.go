@@ -2,6 +2,7 @@ package dictionary
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -60,23 +61,23 @@ func parseTransform(text string) (step, string, error) {
 		return step{op: opLayout}, argument, nil
 	case "code":
 		if argument == "" {
-			return step{}, "", fmt.Errorf("code needs the name of a table or code list")
+			return step{}, "", errors.New("code needs the name of a table or code list")
 		}
 		return step{op: opCode}, argument, nil
 	case "part":
 		if i := slices.Index([]string{"first", "middle", "last"}, argument); i >= 0 {
 			return step{op: []operation{opPartFirst, opPartMiddle, opPartLast}[i]}, "", nil
 		}
-		return step{}, "", fmt.Errorf("part is first, middle or last")
+		return step{}, "", errors.New("part is first, middle or last")
 	case "pad":
 		width, err := strconv.Atoi(argument)
 		if err != nil || width < 1 || width > 40 {
-			return step{}, "", fmt.Errorf("pad needs a width of 1 to 40")
+			return step{}, "", errors.New("pad needs a width of 1 to 40")
 		}
 		return step{op: opPad, width: width}, "", nil
 	case "decimal":
 		if argument != "comma" {
-			return step{}, "", fmt.Errorf("decimal knows only comma")
+			return step{}, "", errors.New("decimal knows only comma")
 		}
 		return step{op: opComma}, "", nil
 	}

@@ -52,16 +52,14 @@ func holdForever(dir string) {
 		os.Exit(4)
 	}
 	_, _ = os.Stdout.WriteString("ready\n")
-	select {
-	case <-time.After(time.Hour):
-	}
+	time.Sleep(time.Hour)
 	_ = lock.Release()
 }
 
 // startChild runs the test binary in a role and returns when it says "ready".
 func startChild(t *testing.T, role, path string) *exec.Cmd {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // ourselves
+	command := exec.CommandContext(t.Context(), os.Args[0])
 	command.Env = append(os.Environ(), childVariable+"="+role+"="+path)
 	out, err := command.StdoutPipe()
 	if err != nil {
@@ -127,8 +125,14 @@ func TestWriteFile_EveryFault(t *testing.T) {
 		fail string
 		want string // content afterwards
 	}{
-		{"create", "old"}, {"chmod", "old"}, {"write", "old"}, {"sync", "old"},
-		{"close", "old"}, {"rename", "old"}, {"syncdir", "new"}, {"", "new"},
+		{"create", "old"},
+		{"chmod", "old"},
+		{"write", "old"},
+		{"sync", "old"},
+		{"close", "old"},
+		{"rename", "old"},
+		{"syncdir", "new"},
+		{"", "new"},
 	} {
 		t.Run("fails at "+test.fail, func(t *testing.T) {
 			dir := t.TempDir()

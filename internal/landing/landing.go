@@ -299,7 +299,7 @@ func (l *Lander) item(ctx context.Context, sealed *batch.Sealed, digest string) 
 		item.Body = raw
 	default:
 		return pendingItem{}, &lienthong.Error{
-			Code: "batch.kind", Where: sealed.Header.Stream.String(),
+			Code: "batch.kind", Where: sealed.Header.String(),
 			Vi: "loại lô không biết", En: "unknown kind of batch", Hint: "cập nhật phần mềm trung tâm / update the hub",
 		}
 	}
@@ -325,7 +325,7 @@ func (l *Lander) define(ctx context.Context, item pendingItem) error {
 	var shape lienthong.Shape
 	if err := json.Unmarshal(item.Body, &shape); err != nil || shape.Dataset != item.Header.Dataset || shape.Version != item.Header.ShapeVersion {
 		return &lienthong.Error{
-			Code: "batch.shape", Where: item.Header.Stream.String(), Err: err,
+			Code: "batch.shape", Where: item.Header.String(), Err: err,
 			Vi: "lô mô tả cấu trúc không đọc được", En: "the batch's shape cannot be read",
 			Hint: "yêu cầu nút gửi lại / ask the node to send it again",
 		}
@@ -427,7 +427,7 @@ func (l *Lander) repeat(ctx context.Context, sealed *batch.Sealed, digest string
 func (l *Lander) refuse(ctx context.Context, headerBytes []byte, err error) {
 	header, parseErr := batch.ParseHeader(headerBytes)
 	code := lienthong.ErrorCode(err)
-	l.Log.WarnContext(ctx, "batch refused", slog.String("code", code), slog.String("stream", header.Stream.String()),
+	l.Log.WarnContext(ctx, "batch refused", slog.String("code", code), slog.String("stream", header.String()),
 		slog.Uint64("sequence", header.Sequence), slog.Any("error", err))
 	sealed := batch.Sealed{HeaderBytes: headerBytes}
 	l.Observe(Event{Kind: "refused", Header: header, Digest: sealed.Digest(), Code: code, Received: l.Now().UnixMicro()})
@@ -475,7 +475,7 @@ func (l *Lander) freeze(ctx context.Context, h *lienthong.BatchHeader) error {
 	d := &frozenDigest{ready: make(chan struct{})}
 	l.mu.Lock()
 	for key := range l.digests { // a newer checkpoint of a stream makes older ones useless
-		if len(key) > len(h.Stream.String()) && key[:len(h.Stream.String())+1] == h.Stream.String()+"@" {
+		if len(key) > len(h.String()) && key[:len(h.String())+1] == h.String()+"@" {
 			delete(l.digests, key)
 		}
 	}
@@ -508,7 +508,7 @@ func (l *Lander) compare(ctx context.Context, item Item) {
 		case ctx.Err() != nil:
 			return
 		case bodyErr != nil || body.Digest == nil || err != nil:
-			l.Log.WarnContext(ctx, "reconciliation failed", slog.String("stream", header.Stream.String()),
+			l.Log.WarnContext(ctx, "reconciliation failed", slog.String("stream", header.String()),
 				slog.Any("error", errors.Join(bodyErr, err)))
 		default:
 			r.LandedRows = ours.Rows

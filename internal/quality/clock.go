@@ -1,6 +1,7 @@
 package quality
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -47,7 +48,7 @@ func parseSpan(text string) (span, error) {
 	var s span
 	rest := text
 	if rest == "" {
-		return s, fmt.Errorf("empty span")
+		return s, errors.New("empty span")
 	}
 	for rest != "" {
 		digits := 0

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/dictionary"
@@ -70,11 +71,13 @@ func EvaluateSet(rule dictionary.SetRule, own, other Table) (SetOutcome, error) 
 		for i := range own.Rows {
 			key := ""
 			complete := true
+			var keySb73 strings.Builder
 			for _, field := range fields {
 				part, ok := canonical(&own.Rows[i].Values[field], own.Shape.Fields[field].Kind)
 				complete = complete && ok
-				key += strconv.Itoa(len(part)) + ":" + part
+				keySb73.WriteString(strconv.Itoa(len(part)) + ":" + part)
 			}
+			key += keySb73.String()
 			if complete {
 				groups[key] = append(groups[key], &own.Rows[i])
 			}

@@ -79,14 +79,18 @@ func (s *Store) Apply(ctx context.Context, items []Item) ([]Applied, error) {
 	}
 	err := s.transact(ctx, func(w writer) error {
 		a.w = w
-		return a.run(ctx)
+		if err := a.run(ctx); err != nil {
+			return err
+		}
+		s.config.Step("before commit")
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	for _, i := range a.fresh {
 		if n := len(a.results[i].Refused); n > 0 {
-			s.config.Logger.WarnContext(ctx, "store: rows refused", slog.String("stream", items[i].Header.Stream.String()),
+			s.config.Logger.WarnContext(ctx, "store: rows refused", slog.String("stream", items[i].Header.String()),
 				slog.Uint64("sequence", items[i].Header.Sequence), slog.Int("rows", n), slog.String("first_reason", a.results[i].Refused[0].Reason))
 		}
 	}
@@ -226,7 +230,7 @@ func (a *application) refuser(i int) func(id []byte, reason string) {
 func follows(item *Item, state *streamState) error {
 	if item.Header.Sequence != state.Sequence+1 {
 		return &lienthong.Error{
-			Code: "store.gap", Where: item.Header.Stream.String() + " #" + strconv.FormatUint(item.Header.Sequence, 10),
+			Code: "store.gap", Where: item.Header.String() + " #" + strconv.FormatUint(item.Header.Sequence, 10),
 			Vi:   "thiếu lô ở trước",
 			En:   "batches before this one are missing; the last one is " + strconv.FormatUint(state.Sequence, 10),
 			Hint: "yêu cầu nút gửi lại từ lô còn thiếu / ask the node to send again from the missing batch",
@@ -234,7 +238,7 @@ func follows(item *Item, state *streamState) error {
 	}
 	if item.Header.Previous != state.Digest {
 		return &lienthong.Error{
-			Code: "store.chain", Where: item.Header.Stream.String() + " #" + strconv.FormatUint(item.Header.Sequence, 10),
+			Code: "store.chain", Where: item.Header.String() + " #" + strconv.FormatUint(item.Header.Sequence, 10),
 			Vi:   "lô không nối tiếp lô đã nhận",
 			En:   "the batch does not continue the chain that has landed",
 			Hint: "đối chiếu chuỗi lô với nút gửi / compare the chain with the node's",
@@ -264,7 +268,7 @@ func (a *application) repeat(ctx context.Context, i int) error {
 	}
 	if known != a.items[i].Digest {
 		return &lienthong.Error{
-			Code: "store.forked", Where: header.Stream.String() + " #" + strconv.FormatUint(header.Sequence, 10),
+			Code: "store.forked", Where: header.String() + " #" + strconv.FormatUint(header.Sequence, 10),
 			Vi:   "đã có lô khác với cùng số thứ tự",
 			En:   "another batch has landed with this number",
 			Hint: "kiểm tra nút gửi: hai bản cùng chạy hoặc bị giả mạo / check the node: two copies are running, or it is forged",

@@ -23,9 +23,18 @@ func citizens() *lienthong.Shape {
 		name string
 		kind lienthong.Kind
 	}{
-		{"number", lienthong.Text}, {"full_name", lienthong.Text}, {"born", lienthong.Date}, {"sex", lienthong.Integer},
-		{"commune", lienthong.Text}, {"address", lienthong.Text}, {"father", lienthong.Text}, {"mother", lienthong.Text},
-		{"marital", lienthong.Integer}, {"alive", lienthong.Boolean}, {"income", lienthong.Decimal}, {"updated", lienthong.Timestamp},
+		{"number", lienthong.Text},
+		{"full_name", lienthong.Text},
+		{"born", lienthong.Date},
+		{"sex", lienthong.Integer},
+		{"commune", lienthong.Text},
+		{"address", lienthong.Text},
+		{"father", lienthong.Text},
+		{"mother", lienthong.Text},
+		{"marital", lienthong.Integer},
+		{"alive", lienthong.Boolean},
+		{"income", lienthong.Decimal},
+		{"updated", lienthong.Timestamp},
 	} {
 		shape.Fields = append(shape.Fields, lienthong.Field{Name: f.name, Kind: f.kind})
 	}

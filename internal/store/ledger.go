@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/lienthong/lienthong"
@@ -78,7 +79,7 @@ func (s *Store) register(ctx context.Context, stream lienthong.Stream) error {
 func (s *Store) lockStream(ctx context.Context, w writer, stream lienthong.Stream) (StreamState, error) {
 	state, err := readStream(ctx, w, stream, s.engine.types().lockRow)
 	if err == nil && state.No == 0 {
-		err = fmt.Errorf("the stream is not registered")
+		err = errors.New("the stream is not registered")
 	}
 	if err != nil {
 		return state, fmt.Errorf("store: lock %s: %w", stream, err)
@@ -157,14 +158,14 @@ func (a *application) account(ctx context.Context) error {
 		ledger = append(ledger, []any{
 			state.No, int64(header.Sequence), a.items[i].Digest, header.Previous, string(header.Kind),
 			int64(header.ShapeVersion), int64(header.Count), int64(result.Landed), int64(result.Ignored), int64(len(result.Refused)),
-			int64(header.First.Order), header.First.Token, int64(header.Last.Order), header.Last.Token, //nolint:gosec // bit pattern
+			int64(header.First.Order), header.First.Token, int64(header.Last.Order), header.Last.Token,
 			header.Sealed, a.now, string(a.items[i].Body),
 		})
 		for n, r := range result.Refused {
 			refusals = append(refusals, []any{state.No, int64(header.Sequence), int64(n), r.ID, r.Reason})
 		}
 		entry, err := json.Marshal(auditEntry{
-			Type: "batch.landed", Stream: header.Stream.String(), Sequence: header.Sequence, Kind: header.Kind,
+			Type: "batch.landed", Stream: header.String(), Sequence: header.Sequence, Kind: header.Kind,
 			Digest: a.items[i].Digest, Previous: header.Previous, Rows: header.Count,
 			Landed: result.Landed, Ignored: result.Ignored, Refused: len(result.Refused), Applied: a.now,
 		})

@@ -27,16 +27,16 @@ var errBinary = errors.New("value in PostgreSQL's binary form is cut off or unkn
 func appendNull(b []byte) []byte { return append(b, 0xff, 0xff, 0xff, 0xff) }
 
 func appendBytes(b, value []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(len(value))) //nolint:gosec // a batch is far below 4 GiB
+	b = binary.BigEndian.AppendUint32(b, uint32(len(value)))
 	return append(b, value...)
 }
 
 func appendInt64(b []byte, v int64) []byte {
-	return binary.BigEndian.AppendUint64(append(b, 0, 0, 0, 8), uint64(v)) //nolint:gosec // bit pattern
+	return binary.BigEndian.AppendUint64(append(b, 0, 0, 0, 8), uint64(v))
 }
 
 func appendInt32(b []byte, v int32) []byte {
-	return binary.BigEndian.AppendUint32(append(b, 0, 0, 0, 4), uint32(v)) //nolint:gosec // bit pattern
+	return binary.BigEndian.AppendUint32(append(b, 0, 0, 0, 4), uint32(v))
 }
 
 func appendBool(b []byte, v bool) []byte {
@@ -73,7 +73,7 @@ func appendValue(b []byte, kind lienthong.Kind, v *lienthong.Value) []byte {
 		case math.MinInt64:
 			return appendInt32(b, math.MinInt32)
 		}
-		return appendInt32(b, int32(v.Int-pgEpochDays)) //nolint:gosec // checked when the row was taken in
+		return appendInt32(b, int32(v.Int-pgEpochDays))
 	case lienthong.Timestamp:
 		return appendMoment(b, v.Int)
 	}
@@ -144,11 +144,11 @@ func appendNumeric(b, text []byte) []byte {
 		position--
 	}
 	head := b[start:]
-	binary.BigEndian.PutUint32(head, uint32(8+2*count))         //nolint:gosec // bounded by canonicalDecimal
-	binary.BigEndian.PutUint16(head[4:], uint16(count))         //nolint:gosec // likewise
-	binary.BigEndian.PutUint16(head[6:], uint16(int16(weight))) //nolint:gosec // likewise
+	binary.BigEndian.PutUint32(head, uint32(8+2*count))
+	binary.BigEndian.PutUint16(head[4:], uint16(count))
+	binary.BigEndian.PutUint16(head[6:], uint16(int16(weight)))
 	binary.BigEndian.PutUint16(head[8:], sign)
-	binary.BigEndian.PutUint16(head[10:], uint16(len(fraction))) //nolint:gosec // likewise
+	binary.BigEndian.PutUint16(head[10:], uint16(len(fraction)))
 	return b
 }
 
@@ -158,7 +158,7 @@ func numericText(dst, b []byte) ([]byte, error) {
 		return dst, errBinary
 	}
 	count := int(binary.BigEndian.Uint16(b))
-	weight := int(int16(binary.BigEndian.Uint16(b[2:]))) //nolint:gosec // signed on the wire
+	weight := int(int16(binary.BigEndian.Uint16(b[2:])))
 	sign := binary.BigEndian.Uint16(b[4:])
 	scale := int(binary.BigEndian.Uint16(b[6:]))
 	digits := b[8:]
@@ -243,12 +243,12 @@ func readValue(kind lienthong.Kind, b, scratch []byte) (v lienthong.Value, rest 
 	}
 	switch kind {
 	case lienthong.Timestamp:
-		v.Int = int64(binary.BigEndian.Uint64(b)) //nolint:gosec // bit pattern
+		v.Int = int64(binary.BigEndian.Uint64(b))
 		if v.Int != math.MaxInt64 && v.Int != math.MinInt64 {
 			v.Int += pgEpochMicros
 		}
 	case lienthong.Date:
-		switch days := int32(binary.BigEndian.Uint32(b)); days { //nolint:gosec // bit pattern
+		switch days := int32(binary.BigEndian.Uint32(b)); days {
 		case math.MaxInt32:
 			v.Int = math.MaxInt64
 		case math.MinInt32:
@@ -259,7 +259,7 @@ func readValue(kind lienthong.Kind, b, scratch []byte) (v lienthong.Value, rest 
 	case lienthong.Boolean:
 		v.Int = int64(b[0])
 	default:
-		v.Int = int64(binary.BigEndian.Uint64(b)) //nolint:gosec // bit pattern
+		v.Int = int64(binary.BigEndian.Uint64(b))
 	}
 	return v, scratch, nil
 }

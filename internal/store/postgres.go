@@ -28,7 +28,7 @@ func OpenPostgres(ctx context.Context, dsn string, config Config) (*Store, error
 			Hint: "postgres://tài_khoản@máy:5432/csdl / postgres://user@host:5432/database",
 		}
 	}
-	poolConfig.MaxConns = int32(min(config.Readers, 1000)) //nolint:gosec // bounded
+	poolConfig.MaxConns = int32(min(config.Readers, 1000))
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return nil, fmt.Errorf("store: open PostgreSQL: %w", err)
@@ -188,7 +188,7 @@ type pgFrozen struct {
 }
 
 func (f *pgFrozen) close() error {
-	err := f.tx.Rollback(context.Background())
+	err := f.tx.Rollback(context.Background()) //nolint:forbidigo // the view ends even when its reader gave up
 	f.conn.Release()
 	if errors.Is(err, pgx.ErrTxClosed) {
 		return nil
@@ -255,7 +255,7 @@ func (p *copyParser) parse(b []byte) (int, error) {
 	if len(b) < 2 {
 		return 0, nil
 	}
-	fields := int(int16(binary.BigEndian.Uint16(b))) //nolint:gosec // signed on the wire
+	fields := int(int16(binary.BigEndian.Uint16(b)))
 	if fields == -1 {
 		p.ended = true
 		return 2, nil
@@ -270,7 +270,7 @@ func (p *copyParser) parse(b []byte) (int, error) {
 		if len(b) < at+4 {
 			return 0, nil
 		}
-		size := int(int32(binary.BigEndian.Uint32(b[at:]))) //nolint:gosec // signed on the wire
+		size := int(int32(binary.BigEndian.Uint32(b[at:])))
 		at += 4
 		if size < 0 {
 			if i == 0 {

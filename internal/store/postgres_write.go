@@ -70,7 +70,7 @@ func (w *pgWriter) connect(ctx context.Context) error {
 
 func (w *pgWriter) drop() {
 	if w.conn != nil {
-		_ = w.conn.Close(context.Background()) // it is in doubt, or no longer needed
+		_ = w.conn.Close(context.Background()) //nolint:forbidigo // it is in doubt, or no longer needed
 		w.conn, w.plans = nil, nil
 	}
 }
@@ -197,7 +197,7 @@ func (w *pgWriter) existing(ctx context.Context, l *layout, stream int64, record
 	}
 	w.beginParams()
 	w.arrayParam(oidText, len(records), func(b []byte, i int) []byte { return appendBytes(b, records[i].id) })
-	w.param(appendInt32(nil, int32(stream))[4:]) //nolint:gosec // numbered from 1
+	w.param(appendInt32(nil, int32(stream))[4:])
 	result := w.conn.PgConn().ExecPrepared(ctx, p.existing, w.params, []int16{1}, []int16{1})
 	for result.NextRow() {
 		cells := result.Values()
@@ -205,13 +205,13 @@ func (w *pgWriter) existing(ctx context.Context, l *layout, stream int64, record
 			_, err := result.Close()
 			return errors.Join(errBinary, err)
 		}
-		n := int64(binary.BigEndian.Uint64(cells[0])) //nolint:gosec // bit pattern
+		n := int64(binary.BigEndian.Uint64(cells[0]))
 		if n < 1 || n > int64(len(records)) {
 			_, err := result.Close()
 			return errors.Join(errBinary, err)
 		}
 		r := records[n-1]
-		r.hadVersion = int64(binary.BigEndian.Uint64(cells[1])) //nolint:gosec // bit pattern
+		r.hadVersion = int64(binary.BigEndian.Uint64(cells[1]))
 		r.had = presence(cells[2][3])
 	}
 	_, err := result.Close()
@@ -224,15 +224,15 @@ func (w *pgWriter) insert(ctx context.Context, l *layout, in rowContext, records
 	if len(records) >= copyFrom {
 		return w.copy(ctx, p.copyInto, len(records), func(b []byte, i int) []byte {
 			r := records[i]
-			b = binary.BigEndian.AppendUint16(b, uint16(8+len(fields))) //nolint:gosec // at most 1,000 fields
+			b = binary.BigEndian.AppendUint16(b, uint16(8+len(fields)))
 			b = appendBytes(b, r.id)
-			b = appendInt32(b, int32(in.stream)) //nolint:gosec // numbered from 1
+			b = appendInt32(b, int32(in.stream))
 			b = appendInt64(b, r.version)
 			b = appendBool(b, r.is == deleted)
 			b = appendBool(b, r.is == held)
 			b = appendMoment(b, r.at)
 			b = appendMoment(b, in.received)
-			b = appendInt64(b, int64(r.sequence)) //nolint:gosec // counts from 1
+			b = appendInt64(b, int64(r.sequence))
 			return appendFields(b, fields, r)
 		})
 	}
@@ -360,14 +360,14 @@ func (w *pgWriter) updateStaged(ctx context.Context, l *layout, in rowContext, r
 	p.stageDirty = true
 	err := w.copy(ctx, p.copyStage, len(records), func(b []byte, i int) []byte {
 		r := records[i]
-		b = binary.BigEndian.AppendUint16(b, uint16(7+len(fields))) //nolint:gosec // at most 1,000 fields
+		b = binary.BigEndian.AppendUint16(b, uint16(7+len(fields)))
 		b = appendBytes(b, r.id)
 		b = appendInt32(b, r.group)
 		b = appendInt64(b, r.version)
 		b = appendBool(b, r.is == deleted)
 		b = appendBool(b, r.is == held)
 		b = appendMoment(b, r.at)
-		b = appendInt64(b, int64(r.sequence)) //nolint:gosec // counts from 1
+		b = appendInt64(b, int64(r.sequence))
 		return appendFields(b, fields, r)
 	})
 	if err != nil {
@@ -398,7 +398,7 @@ func (w *pgWriter) updateStaged(ctx context.Context, l *layout, in rowContext, r
 		}
 		w.beginParams()
 		w.contextParams(in)
-		w.param(appendInt32(nil, int32(group))[4:]) //nolint:gosec // few
+		w.param(appendInt32(nil, int32(group))[4:])
 		if err := w.execPrepared(ctx, name); err != nil {
 			return err
 		}
@@ -479,7 +479,7 @@ func (w *pgWriter) keys(ctx context.Context, l *layout, stream int64, row func(i
 			failed = errBinary
 			break
 		}
-		failed = row(cells[0], int64(binary.BigEndian.Uint64(cells[1])), presence(cells[2][3])) //nolint:gosec // bit pattern
+		failed = row(cells[0], int64(binary.BigEndian.Uint64(cells[1])), presence(cells[2][3]))
 	}
 	if _, err := result.Close(); err != nil {
 		return errors.Join(failed, err)
@@ -522,8 +522,8 @@ func (w *pgWriter) arrayParam(oid uint32, count int, cell func(b []byte, i int) 
 	b := w.cells
 	b = append(b, 0, 0, 0, 1, 0, 0, 0, 1) // one dimension; may have nulls
 	b = binary.BigEndian.AppendUint32(b, oid)
-	b = binary.BigEndian.AppendUint32(b, uint32(count)) //nolint:gosec // at most maxPending
-	b = append(b, 0, 0, 0, 1)                           // counts from 1
+	b = binary.BigEndian.AppendUint32(b, uint32(count))
+	b = append(b, 0, 0, 0, 1) // counts from 1
 	for i := range count {
 		b = cell(b, i)
 	}
@@ -532,7 +532,7 @@ func (w *pgWriter) arrayParam(oid uint32, count int, cell func(b []byte, i int) 
 }
 
 func (w *pgWriter) contextParams(in rowContext) {
-	w.param(appendInt32(nil, int32(in.stream))[4:]) //nolint:gosec // numbered from 1
+	w.param(appendInt32(nil, int32(in.stream))[4:])
 	w.param(appendMoment(nil, in.received)[4:])
 }
 
@@ -543,7 +543,7 @@ func (w *pgWriter) bookkeepingParams(records []*record) {
 	w.arrayParam(oidBool, n, func(b []byte, i int) []byte { return appendBool(b, records[i].is == deleted) })
 	w.arrayParam(oidBool, n, func(b []byte, i int) []byte { return appendBool(b, records[i].is == held) })
 	w.arrayParam(oidTimestamptz, n, func(b []byte, i int) []byte { return appendMoment(b, records[i].at) })
-	w.arrayParam(oidInt8, n, func(b []byte, i int) []byte { return appendInt64(b, int64(records[i].sequence)) }) //nolint:gosec // counts from 1
+	w.arrayParam(oidInt8, n, func(b []byte, i int) []byte { return appendInt64(b, int64(records[i].sequence)) })
 }
 
 func (w *pgWriter) fieldParam(kind lienthong.Kind, field int, records []*record) {

@@ -19,7 +19,7 @@ func (a *application) repair(ctx context.Context, i int, l *layout) error {
 	item := &a.items[i]
 	if item.Header.Bucket == nil || *item.Header.Bucket < 0 || *item.Header.Bucket >= batch.Buckets {
 		return &lienthong.Error{
-			Code: "store.bucket", Where: item.Header.Stream.String() + " #" + strconv.FormatUint(item.Header.Sequence, 10),
+			Code: "store.bucket", Where: item.Header.String() + " #" + strconv.FormatUint(item.Header.Sequence, 10),
 			Vi: "lô sửa chữa không nêu nhóm", En: "the repair batch names no bucket",
 			Hint: "cập nhật phần mềm của nút / update the node's software",
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/lienthong/lienthong"
@@ -129,7 +130,7 @@ func (s *Store) judged(rule *dictionary.SetRule, own, other *layout) string {
 		having := func(alias string) string { return strings.ReplaceAll(strings.Join(present, " AND "), "%[1]s", alias) }
 		groupBy := make([]string, len(keys))
 		for n := range keys {
-			groupBy[n] = fmt.Sprintf("%d", n+1)
+			groupBy[n] = strconv.Itoa(n + 1)
 		}
 		return "SELECT r._id, r._stream, CASE WHEN d.n > 1 THEN 1 ELSE 0 END AS fails FROM " + own.table + " r JOIN (SELECT " +
 			strings.Join(keys, ", ") + ", count(*) AS n FROM " + own.table + " g WHERE " + alive("g") + " AND " + having("g") +

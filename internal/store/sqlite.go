@@ -169,7 +169,7 @@ type liteFrozen struct {
 }
 
 func (f *liteFrozen) close() error {
-	_, err := f.conn.ExecContext(context.Background(), "ROLLBACK")
+	_, err := f.conn.ExecContext(context.Background(), "ROLLBACK") //nolint:forbidigo // the view ends even when its reader gave up
 	if errors.Is(err, sql.ErrConnDone) {
 		return nil
 	}
@@ -258,10 +258,10 @@ func toLite(kind lienthong.Kind, v *lienthong.Value) driver.Value {
 		}
 		return v.Bytes
 	case lienthong.Real:
-		f := math.Float64frombits(uint64(v.Int)) //nolint:gosec // bit pattern
+		f := math.Float64frombits(uint64(v.Int))
 		if math.IsNaN(f) {
 			// SQLite would turn it into null. Which NaN it was is part of the digest.
-			return "NaN:" + strconv.FormatUint(uint64(v.Int), 16) //nolint:gosec // bit pattern
+			return "NaN:" + strconv.FormatUint(uint64(v.Int), 16)
 		}
 		return f
 	case lienthong.Date:
@@ -297,7 +297,7 @@ func fromLite(kind lienthong.Kind, cell driver.Value, scratch []byte) (lienthong
 			}
 		case lienthong.Real:
 			bits, err := strconv.ParseUint(strings.TrimPrefix(c, "NaN:"), 16, 64)
-			v.Int = int64(bits) //nolint:gosec // bit pattern
+			v.Int = int64(bits)
 			if err == nil && math.IsNaN(math.Float64frombits(bits)) {
 				return v, scratch, nil
 			}
@@ -309,7 +309,7 @@ func fromLite(kind lienthong.Kind, cell driver.Value, scratch []byte) (lienthong
 		}
 	case float64:
 		if kind == lienthong.Real {
-			v.Int = int64(math.Float64bits(c)) //nolint:gosec // bit pattern
+			v.Int = int64(math.Float64bits(c))
 			return v, scratch, nil
 		}
 	case []byte:

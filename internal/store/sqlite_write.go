@@ -224,7 +224,7 @@ func (w *liteWriter) bookkeeping(in rowContext, r *record) {
 	w.arg(flag(r.is == held))
 	w.arg(r.at)
 	w.arg(in.received)
-	w.arg(int64(r.sequence)) //nolint:gosec // counts from 1
+	w.arg(int64(r.sequence))
 }
 
 func flag(b bool) int64 {

@@ -42,6 +42,9 @@ type Config struct {
 	Writers int
 	// Readers is the number of connections that read. Default: 4.
 	Readers int
+	// Step is a place for tests to end the process: it is called with "before commit"
+	// when everything of an Apply is in its transaction. Nil in production.
+	Step func(point string)
 }
 
 func (c Config) withDefaults() Config {
@@ -56,6 +59,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Readers <= 0 {
 		c.Readers = 4
+	}
+	if c.Step == nil {
+		c.Step = func(string) {}
 	}
 	return c
 }

@@ -75,7 +75,7 @@ func OpenAuthority(dir string, options AuthorityOptions) (*Authority, error) {
 	}
 	authority := &Authority{key: key, now: options.clock(), nodeLifetime: options.NodeLifetime}
 	if certified {
-		data, err := os.ReadFile(filepath.Join(dir, authorityCertFile)) //nolint:gosec // the directory comes from the configuration
+		data, err := os.ReadFile(filepath.Join(dir, authorityCertFile))
 		if err != nil {
 			return nil, fmt.Errorf("open authority: %w", err)
 		}

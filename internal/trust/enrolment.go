@@ -328,7 +328,7 @@ func (e *Enrolment) renew(r *http.Request, body []byte) (any, NodeID, error) {
 const directoryValidity = 7 * 24 * time.Hour
 
 func (e *Enrolment) directory(w http.ResponseWriter, r *http.Request) {
-	version := uint64(max(e.config.Now().UnixMicro(), 0)) //nolint:gosec // not negative
+	version := uint64(max(e.config.Now().UnixMicro(), 0))
 	signed, err := e.config.Directory.SignedDirectory(e.config.Hub, version, directoryValidity)
 	if err != nil {
 		e.refuse(w, r, NodeID{}, err)

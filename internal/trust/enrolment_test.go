@@ -116,7 +116,7 @@ type hubUnderTest struct {
 	logs     *bytes.Buffer
 }
 
-var hubID = NodeID{Bloc: lienthong.Government, Member: "G01", Node: "hub"} //nolint:gochecknoglobals // a constant in all but name
+var hubID = NodeID{Bloc: lienthong.Government, Member: "G01", Node: "hub"}
 
 func startHub(t *testing.T, perMinute int) *hubUnderTest {
 	t.Helper()
@@ -174,7 +174,7 @@ func startHub(t *testing.T, perMinute int) *hubUnderTest {
 
 func serve(t *testing.T, handler http.Handler, config *tls.Config) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's listener
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

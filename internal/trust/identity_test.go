@@ -47,7 +47,7 @@ func TestOpenIdentity_KeyFiles(t *testing.T) {
 		"flipped byte": {func(t *testing.T) { flip(t, path, len(data)-1) }, Options{Seal: seal}, "trust.key_sealed"},
 		"others may read": {func(t *testing.T) {
 			t.Helper()
-			if err := os.Chmod(path, 0o640); err != nil { //nolint:gosec // the mistake under test
+			if err := os.Chmod(path, 0o640); err != nil {
 				t.Fatal(err)
 			}
 		}, Options{Seal: seal}, "trust.key_exposed"},
@@ -148,7 +148,7 @@ func TestOpenAuthority_Restart(t *testing.T) {
 // handshake connects both ends and says what each of them made of it.
 func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, state tls.ConnectionState) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's listener
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr e
 		_ = connection.Close()
 		done <- err
 	}()
-	connection, err := tls.Dial("tcp", listener.Addr().String(), client) //nolint:noctx // loopback
+	connection, err := tls.Dial("tcp", listener.Addr().String(), client)
 	if err == nil {
 		_, err = connection.Read(make([]byte, 1)) // with TLS 1.3 the server's refusal comes after the handshake
 		_ = connection.Close()
@@ -210,7 +210,7 @@ func TestTLS(t *testing.T) {
 		return config
 	}
 	old := clientTLS(node)
-	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 //nolint:gosec // the mistake under test
+	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	anonymous := clientTLS(node)
 	anonymous.GetClientCertificate = nil
 	for _, test := range []struct {

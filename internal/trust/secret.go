@@ -88,7 +88,7 @@ func (v vault) read(name string) ([]byte, error) {
 			Hint: "chạy chmod 600, rồi thay khoá nếu máy có người dùng khác / chmod 600 it, and replace the key if others use the machine",
 		}
 	}
-	data, err := os.ReadFile(path) //nolint:gosec // the directory comes from the configuration
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read key file: %w", err)
 	}

@@ -77,7 +77,7 @@ func directoryOf(t *testing.T, id NodeID, identity *Identity) *Directory {
 	return directory
 }
 
-var population = NodeID{Bloc: lienthong.Government, Member: "G01", Node: "population"} //nolint:gochecknoglobals // a constant in all but name
+var population = NodeID{Bloc: lienthong.Government, Member: "G01", Node: "population"}
 
 func TestSign_VerifiesIndependently(t *testing.T) {
 	if !independent(t, []byte(rfcKey), []byte(rfcHeader+"."+rfcPayload), rfcSignature) {

@@ -47,7 +47,7 @@ func (t token) encode() string {
 	data := make([]byte, 0, tokenBytes)
 	data = append(data, t.secret[:]...)
 	data = append(data, t.fingerprint[:]...)
-	data = binary.BigEndian.AppendUint64(data, uint64(t.expires)) //nolint:gosec // bit pattern, read back the same way
+	data = binary.BigEndian.AppendUint64(data, uint64(t.expires))
 	sum := sha256.Sum256(data)
 	data = append(data, sum[:tokenSum]...)
 	return tokenPrefix + tokenEncoding().EncodeToString(data)
@@ -85,7 +85,7 @@ func parseToken(text string) (token, error) {
 	var parsed token
 	copy(parsed.secret[:], data)
 	copy(parsed.fingerprint[:], data[tokenSecret:])
-	parsed.expires = int64(binary.BigEndian.Uint64(data[tokenSecret+sha256.Size:])) //nolint:gosec // as encode wrote it
+	parsed.expires = int64(binary.BigEndian.Uint64(data[tokenSecret+sha256.Size:]))
 	return parsed, nil
 }
 

@@ -180,7 +180,7 @@ func (s *suite) writers(table *Table) (stop func()) {
 	failures := make(chan error, 3)
 	for w := range 3 {
 		wg.Go(func() {
-			random := rand.New(rand.NewPCG(uint64(w), 7)) //nolint:gosec // a reproducible sequence is the point
+			random := rand.New(rand.NewPCG(uint64(w), 7))
 			mine := map[int]bool{}
 			for n := 0; ctx.Err() == nil; n++ {
 				var writes []Write

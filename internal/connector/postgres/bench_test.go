@@ -34,7 +34,7 @@ func BenchmarkStream(b *testing.B) {
 	conn := connectTo(b, dsn)
 	exec(b, conn, "CREATE TABLE t ("+wide+")",
 		`CREATE PROCEDURE fill(n int) LANGUAGE plpgsql AS $$ BEGIN FOR i IN 1..n LOOP
-		 INSERT INTO t `+fmt.Sprintf("SELECT i, lpad(i::text, 12, '0'), 'Nguyễn Thị Ánh ' || i, 'nữ', date '1980-01-01', 'xã Tân Thuận, tỉnh Cà Mau', now(), true, 1.25, 7, NULL, now()")+`;
+		 INSERT INTO t `+"SELECT i, lpad(i::text, 12, '0'), 'Nguyễn Thị Ánh ' || i, 'nữ', date '1980-01-01', 'xã Tân Thuận, tỉnh Cà Mau', now(), true, 1.25, 7, NULL, now()"+`;
 		 COMMIT; END LOOP; END $$`)
 	s := openSource(b, dsn)
 	pos, err := s.Start(b.Context(), []string{"public.t"})

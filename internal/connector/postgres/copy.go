@@ -91,7 +91,7 @@ func (c *copyParser) one(data []byte) (int, error) {
 		if len(data)-at < 4 {
 			return 0, nil
 		}
-		size := int(int32(binary.BigEndian.Uint32(data[at:]))) //nolint:gosec // -1 is null
+		size := int(int32(binary.BigEndian.Uint32(data[at:])))
 		at += 4
 		v := &c.row.Values[i]
 		if size < 0 {

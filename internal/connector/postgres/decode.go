@@ -108,17 +108,17 @@ func decodeBinary(c codec, src []byte, v *lienthong.Value, arena []byte) ([]byte
 		if len(src) != 8 {
 			return arena, false
 		}
-		v.Int = int64(binary.BigEndian.Uint64(src)) //nolint:gosec // the bits are the value
+		v.Int = int64(binary.BigEndian.Uint64(src))
 	case codecInt4:
 		if len(src) != 4 {
 			return arena, false
 		}
-		v.Int = int64(int32(binary.BigEndian.Uint32(src))) //nolint:gosec // the bits are the value
+		v.Int = int64(int32(binary.BigEndian.Uint32(src)))
 	case codecInt2:
 		if len(src) != 2 {
 			return arena, false
 		}
-		v.Int = int64(int16(binary.BigEndian.Uint16(src))) //nolint:gosec // the bits are the value
+		v.Int = int64(int16(binary.BigEndian.Uint16(src)))
 	case codecOID:
 		if len(src) != 4 {
 			return arena, false
@@ -133,7 +133,7 @@ func decodeBinary(c codec, src []byte, v *lienthong.Value, arena []byte) ([]byte
 		if len(src) != 4 {
 			return arena, false
 		}
-		days := int32(binary.BigEndian.Uint32(src)) //nolint:gosec // the bits are the value
+		days := int32(binary.BigEndian.Uint32(src))
 		if days == math.MaxInt32 || days == math.MinInt32 {
 			return infinite(v, days < 0, arena), true
 		}
@@ -142,7 +142,7 @@ func decodeBinary(c codec, src []byte, v *lienthong.Value, arena []byte) ([]byte
 		if len(src) != 8 {
 			return arena, false
 		}
-		micros := int64(binary.BigEndian.Uint64(src)) //nolint:gosec // the bits are the value
+		micros := int64(binary.BigEndian.Uint64(src))
 		if micros == math.MaxInt64 || micros == math.MinInt64 {
 			return infinite(v, micros < 0, arena), true
 		}
@@ -157,7 +157,7 @@ func decodeBinary(c codec, src []byte, v *lienthong.Value, arena []byte) ([]byte
 		if len(src) != 8 {
 			return arena, false
 		}
-		v.Int = int64(binary.BigEndian.Uint64(src)) //nolint:gosec // the bits are the value
+		v.Int = int64(binary.BigEndian.Uint64(src))
 	case codecFloat4:
 		if len(src) != 4 {
 			return arena, false
@@ -180,7 +180,7 @@ func decodeBinary(c codec, src []byte, v *lienthong.Value, arena []byte) ([]byte
 			return arena, false
 		}
 		start := len(arena)
-		arena = appendTime(arena, int64(binary.BigEndian.Uint64(src))) //nolint:gosec // the bits are the value
+		arena = appendTime(arena, int64(binary.BigEndian.Uint64(src)))
 		v.Bytes = arena[start:]
 	case codecNumeric:
 		start := len(arena)
@@ -263,7 +263,7 @@ func infinite(v *lienthong.Value, negative bool, arena []byte) []byte {
 	return arena
 }
 
-func realBits(f float64) int64 { return int64(math.Float64bits(f)) } //nolint:gosec // the bits are the value
+func realBits(f float64) int64 { return int64(math.Float64bits(f)) }
 
 func appendUUID(dst, src []byte) []byte {
 	for i, from := range [...]int{0, 4, 6, 8, 10, 16} {
@@ -311,7 +311,7 @@ func appendNumeric(dst, src []byte) (out []byte, special, ok bool) {
 		return dst, false, false
 	}
 	count := int(binary.BigEndian.Uint16(src))
-	weight := int(int16(binary.BigEndian.Uint16(src[2:]))) //nolint:gosec // the bits are the value
+	weight := int(int16(binary.BigEndian.Uint16(src[2:])))
 	sign := binary.BigEndian.Uint16(src[4:])
 	scale := int(binary.BigEndian.Uint16(src[6:]))
 	digits := src[8:]
@@ -374,9 +374,9 @@ func parseInt(src []byte) (int64, bool) {
 		n = n*10 + uint64(c-'0')
 	}
 	if negative {
-		return -int64(n), n <= 1<<63 //nolint:gosec // checked
+		return -int64(n), n <= 1<<63
 	}
-	return int64(n), n < 1<<63 //nolint:gosec // checked
+	return int64(n), n < 1<<63
 }
 
 // number reads digits up to the next other byte.

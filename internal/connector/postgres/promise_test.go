@@ -230,23 +230,47 @@ func TestManyChangesOfOneRecord(t *testing.T) {
 // the text stream with what the server itself writes.
 func TestTypes(t *testing.T) {
 	types := []struct{ name, value, want string }{
-		{"smallint", "-32768", "-32768"}, {"integer", "2147483647", "2147483647"}, {"oid", "4294967295", "4294967295"},
-		{"numeric(12,4)", "12345.6", "12345.6000"}, {"numeric", "'NaN'", "NaN"}, {"numeric", "'-Infinity'", "!-Infinity"},
-		{"numeric", "0.000000000001234", "0.000000000001234"}, {"numeric", "-100000000000000000000", "-100000000000000000000"},
-		{"real", "0.1", "0.10000000149011612"}, {"double precision", "'-Infinity'", "-Inf"},
-		{"char(5)", "'ab'", "ab   "}, {"varchar(9)", "'Đà Nẵng'", "Đà Nẵng"}, {"name", "'n'", "n"}, {`"char"`, "'c'", "c"},
-		{"date", "'0044-03-15 BC'", "-0043-03-15"}, {"date", "'infinity'", "!infinity"}, {"date", "'5874897-12-31'", "5874897-12-31"},
+		{"smallint", "-32768", "-32768"},
+		{"integer", "2147483647", "2147483647"},
+		{"oid", "4294967295", "4294967295"},
+		{"numeric(12,4)", "12345.6", "12345.6000"},
+		{"numeric", "'NaN'", "NaN"},
+		{"numeric", "'-Infinity'", "!-Infinity"},
+		{"numeric", "0.000000000001234", "0.000000000001234"},
+		{"numeric", "-100000000000000000000", "-100000000000000000000"},
+		{"real", "0.1", "0.10000000149011612"},
+		{"double precision", "'-Infinity'", "-Inf"},
+		{"char(5)", "'ab'", "ab   "},
+		{"varchar(9)", "'Đà Nẵng'", "Đà Nẵng"},
+		{"name", "'n'", "n"},
+		{`"char"`, "'c'", "c"},
+		{"date", "'0044-03-15 BC'", "-0043-03-15"},
+		{"date", "'infinity'", "!infinity"},
+		{"date", "'5874897-12-31'", "5874897-12-31"},
 		{"timestamp", "'2025-07-01 00:00:00.5'", "2025-07-01T00:00:00.500000Z"},
-		{"timestamptz", "'2025-07-01 07:00:00+07'", "2025-07-01T00:00:00.000000Z"}, {"timestamptz", "'-infinity'", "!-infinity"},
+		{"timestamptz", "'2025-07-01 07:00:00+07'", "2025-07-01T00:00:00.000000Z"},
+		{"timestamptz", "'-infinity'", "!-infinity"},
 		{"timestamp", "'0044-03-15 12:00:00 BC'", "-0043-03-15T12:00:00.000000Z"},
-		{"time", "'23:59:59.120'", "23:59:59.12"}, {"time", "'24:00:00'", "24:00:00"}, {"uuid", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
-		{"json", `'{"a" :1}'`, `{"a" :1}`}, {"jsonb", `'{"a" :1}'`, `{"a": 1}`}, {"bytea", `'\x00ff'`, "00ff"},
-		{"mood", "'vui'", "vui"}, {"positive", "7", "7"}, {"deep", "8", "8"},
+		{"time", "'23:59:59.120'", "23:59:59.12"},
+		{"time", "'24:00:00'", "24:00:00"},
+		{"uuid", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
+		{"json", `'{"a" :1}'`, `{"a" :1}`},
+		{"jsonb", `'{"a" :1}'`, `{"a": 1}`},
+		{"bytea", `'\x00ff'`, "00ff"},
+		{"mood", "'vui'", "vui"},
+		{"positive", "7", "7"},
+		{"deep", "8", "8"},
 	}
 	foreign := []struct{ name, value, want string }{
-		{"interval", "'1 year 2 days 03:04:05'", "P1Y2DT3H4M5S"}, {"inet", "'10.0.0.1'", "10.0.0.1"}, {"int[]", "'{1,NULL,3}'", "{1,NULL,3}"},
-		{"point", "'(1,2)'", "(1,2)"}, {"xml", "'<a/>'", "<a/>"}, {"tstzrange", "'[2025-07-01 07:00+07,)'", `["2025-07-01 00:00:00+00",)`},
-		{"pair", "ROW(NULL, NULL)", "(,)"}, {"bit(3)", "B'101'", "101"}, {"timetz", "'01:02:03+07'", "01:02:03+07"},
+		{"interval", "'1 year 2 days 03:04:05'", "P1Y2DT3H4M5S"},
+		{"inet", "'10.0.0.1'", "10.0.0.1"},
+		{"int[]", "'{1,NULL,3}'", "{1,NULL,3}"},
+		{"point", "'(1,2)'", "(1,2)"},
+		{"xml", "'<a/>'", "<a/>"},
+		{"tstzrange", "'[2025-07-01 07:00+07,)'", `["2025-07-01 00:00:00+00",)`},
+		{"pair", "ROW(NULL, NULL)", "(,)"},
+		{"bit(3)", "B'101'", "101"},
+		{"timetz", "'01:02:03+07'", "01:02:03+07"},
 	}
 	for _, textual := range []bool{false, true} {
 		t.Run(fmt.Sprintf("text=%v", textual), func(t *testing.T) {
@@ -381,5 +405,60 @@ func TestPartitions(t *testing.T) {
 	streamUntilStop(t, s, pos, sink)
 	if diff := cmp.Diff([]string{"delete 1 =", "upsert 5000 w"}, sink.rows); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestViewDescribesItself adds and drops columns after Start: a view shows the
+// columns that its snapshot has, not those that Start saw.
+func TestViewDescribesItself(t *testing.T) {
+	dsn := own(t).Database(t)
+	conn := connectTo(t, dsn)
+	exec(t, conn, "CREATE TABLE t (id int PRIMARY KEY, gone text, kept text)", "INSERT INTO t VALUES (1, 'a', 'b')")
+	s := openSource(t, dsn)
+	if _, err := s.Start(t.Context(), []string{"public.t"}); err != nil {
+		t.Fatal(err)
+	}
+	read := func() (names []string, rows int) {
+		t.Helper()
+		view, err := s.View(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = view.Close() }()
+		describer, ok := view.(connector.Describer)
+		if !ok {
+			t.Fatal("the view does not describe its tables")
+		}
+		for _, c := range describer.Table(0).Columns {
+			names = append(names, c.Name)
+		}
+		chunks, err := view.Chunks(t.Context(), 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, chunk := range chunks {
+			err := view.Read(t.Context(), 0, chunk, func(row *connector.Row) error {
+				rows++
+				if len(row.Values) != len(names) {
+					t.Errorf("a row of %d values, %d columns described", len(row.Values), len(names))
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return names, rows
+	}
+	for _, step := range []struct{ change, want string }{
+		{"SELECT 1", "id gone kept"},
+		{"ALTER TABLE t ADD COLUMN added int DEFAULT 5", "id gone kept added"},
+		{"ALTER TABLE t DROP COLUMN gone", "id kept added"},
+		{"ALTER TABLE t RENAME COLUMN kept TO renamed", "id renamed added"},
+	} {
+		exec(t, conn, step.change)
+		if names, rows := read(); strings.Join(names, " ") != step.want || rows != 1 {
+			t.Errorf("after %s: %d rows with columns %v, want %s", step.change, rows, names, step.want)
+		}
 	}
 }

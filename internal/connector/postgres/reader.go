@@ -47,7 +47,6 @@ type relation struct {
 	index    int // into tables; -1 when the table is none of ours
 	table    *table
 	announce bool // the sink must hear Schema before the next row
-	warned   bool
 }
 
 // heldRow is the last state of a record that changed more often in one
@@ -136,7 +135,7 @@ func (r *reader) logical(ctx context.Context, m []byte, l *line) error {
 			return damaged("Begin")
 		}
 		r.commit = binary.BigEndian.Uint64(m)
-		r.at = int64(binary.BigEndian.Uint64(m[8:])) + epochMicros //nolint:gosec // the bits are the value
+		r.at = int64(binary.BigEndian.Uint64(m[8:])) + epochMicros
 		r.inside, r.told = true, false
 		r.sequence.begin()
 	case 'C':

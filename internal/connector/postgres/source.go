@@ -197,7 +197,7 @@ func (s *Source) locked(ctx context.Context, use func(*pgx.Conn) error) error {
 
 // closeConn says goodbye without waiting long for a server that is gone.
 func closeConn(conn interface{ Close(context.Context) error }) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) //nolint:forbidigo // closing has no context of its own
 	defer cancel()
 	_ = conn.Close(ctx)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -196,14 +197,14 @@ func list(tables []*table) string {
 func (s *Source) createSlot(ctx context.Context, conn *pgx.Conn) (uint64, error) {
 	patience := time.AfterFunc(10*time.Second, func() {
 		s.cfg.Log.WarnContext(ctx, "postgres: the new slot waits for transactions that are still writing; see pg_stat_activity",
-			"source", s.cfg.Name)
+			slog.String("source", s.cfg.Name))
 	})
 	defer patience.Stop()
 	var confirmed uint64
 	err := conn.QueryRow(ctx,
 		"SELECT (lsn - '0/0')::bigint FROM pg_create_logical_replication_slot($1, 'pgoutput')", s.slot).Scan(&confirmed)
 	if err == nil {
-		s.cfg.Log.InfoContext(ctx, "postgres: slot created", "source", s.cfg.Name, "position", confirmed)
+		s.cfg.Log.InfoContext(ctx, "postgres: slot created", slog.String("source", s.cfg.Name), slog.Uint64("position", confirmed))
 	}
 	return confirmed, err
 }

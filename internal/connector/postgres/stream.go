@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"sync/atomic"
@@ -288,7 +289,7 @@ func (s *Source) feedback(ctx context.Context, l *line) {
 	for ask := true; ; {
 		if err := s.report(l, ask); err != nil {
 			// The reader sees the same end of the connection.
-			s.cfg.Log.DebugContext(ctx, "postgres: status not sent", "source", s.cfg.Name, "error", err)
+			s.cfg.Log.DebugContext(ctx, "postgres: status not sent", slog.String("source", s.cfg.Name), slog.Any("error", err))
 		}
 		select {
 		case <-ctx.Done():
@@ -313,7 +314,7 @@ func (s *Source) report(l *line, ask bool) error {
 	binary.BigEndian.PutUint64(message[6:], acked)
 	binary.BigEndian.PutUint64(message[14:], acked)
 	binary.BigEndian.PutUint64(message[22:], acked)
-	binary.BigEndian.PutUint64(message[30:], uint64(s.cfg.Now().UnixMicro()-epochMicros)) //nolint:gosec // after 2000
+	binary.BigEndian.PutUint64(message[30:], uint64(s.cfg.Now().UnixMicro()-epochMicros))
 	if ask {
 		message[38] = 1
 	}
@@ -343,7 +344,7 @@ func (s *Source) heartbeat(ctx context.Context) {
 			return err
 		})
 		if err != nil && ctx.Err() == nil {
-			s.cfg.Log.WarnContext(ctx, "postgres: heartbeat failed", "source", s.cfg.Name, "error", err)
+			s.cfg.Log.WarnContext(ctx, "postgres: heartbeat failed", slog.String("source", s.cfg.Name), slog.Any("error", err))
 		}
 	}
 }

@@ -27,7 +27,7 @@ const (
 
 // versionAt is the version of a change.
 func versionAt(commit uint64, sequence uint32) int64 {
-	return int64(commit>>unitBits<<sequenceBits | uint64(sequence)) //nolint:gosec // a WAL address has 52 bits at most
+	return int64(commit>>unitBits<<sequenceBits | uint64(sequence))
 }
 
 // viewVersion is the version of a view at a consistent point: one below the
@@ -99,10 +99,10 @@ func (q *sequencer) truncate() uint32 {
 // hashKey mixes the key columns of a row (FNV-1a).
 func hashKey(table int, key []int, values []lienthong.Value) uint64 {
 	const prime = 1099511628211
-	h := uint64(14695981039346656037) ^ uint64(table) //nolint:gosec // an index
+	h := uint64(14695981039346656037) ^ uint64(table)
 	for _, i := range key {
 		v := &values[i]
-		h = (h ^ uint64(v.Int)) * prime //nolint:gosec // only mixed
+		h = (h ^ uint64(v.Int)) * prime
 		for _, c := range v.Bytes {
 			h = (h ^ uint64(c)) * prime
 		}

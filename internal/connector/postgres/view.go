@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,7 +52,7 @@ func (s *Source) View(ctx context.Context) (connector.View, error) {
 	_, _ = rand.Read(unique[:])
 	patience := time.AfterFunc(10*time.Second, func() {
 		s.cfg.Log.WarnContext(ctx, "postgres: the view waits for transactions that are still writing; see pg_stat_activity",
-			"source", s.cfg.Name)
+			slog.String("source", s.cfg.Name))
 	})
 	slot, err := pglogrepl.CreateReplicationSlot(ctx, exporter, s.slot+"_"+hex.EncodeToString(unique[:]), "pgoutput",
 		pglogrepl.CreateReplicationSlotOptions{Temporary: true, SnapshotAction: "EXPORT_SNAPSHOT", Mode: pglogrepl.LogicalReplication})
@@ -73,6 +75,9 @@ func (s *Source) View(ctx context.Context) (connector.View, error) {
 	}
 	err = importSnapshot(ctx, holder.PgConn(), slot.SnapshotName)
 	if err == nil {
+		v.tables, err = asShown(ctx, holder, tables)
+	}
+	if err == nil {
 		err = holder.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&v.snapshot)
 	}
 	if err != nil {
@@ -88,6 +93,26 @@ func importSnapshot(ctx context.Context, conn *pgconn.PgConn, snapshot string) e
 	return conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '"+
 		strings.ReplaceAll(snapshot, "'", "''")+"'").Close()
 }
+
+// asShown describes the tables as the snapshot of the connection has them: since
+// Start named them, columns may have come and gone. One that the snapshot does not have
+// stays as it was, and reading it says so.
+func asShown(ctx context.Context, conn *pgx.Conn, started []*table) ([]*table, error) {
+	all, err := catalog(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	shown := slices.Clone(started)
+	for i, t := range started {
+		if at := slices.IndexFunc(all, func(now *table) bool { return now.oid == t.oid }); at >= 0 {
+			shown[i] = all[at]
+		}
+	}
+	return shown, nil
+}
+
+// Table implements connector.Describer.
+func (v *view) Table(index int) connector.Table { return v.tables[index].Table }
 
 func (v *view) Position() lienthong.Position { return v.position }
 func (v *view) Version() int64               { return v.version }
@@ -155,7 +180,7 @@ ORDER BY 1`, v.tables[index].oid)
 		step := max(1, int64(float64(max(rows, 1))/max(density, 0.01)))
 		step = min(step, max(blocks, 1))
 		for from := int64(0); from == 0 || from < blocks; from += step {
-			p.from, p.to = uint32(from), uint32(from+step) //nolint:gosec // a table has less than 2^32 blocks
+			p.from, p.to = uint32(from), uint32(from+step)
 			if from+step >= blocks {
 				p.to = 0
 			}

@@ -6,6 +6,30 @@
   document.addEventListener("htmx:sseOpen", function () {
     document.documentElement.classList.remove("lost");
   });
+  // A part that renews itself comes closed from the server: what a person opened
+  // stays open.
+  var opened = new Set();
+  document.addEventListener("toggle", function (event) {
+    if (event.target.id) {
+      opened[event.target.open ? "add" : "delete"](event.target.id);
+    }
+  }, true);
+  document.addEventListener("htmx:sseMessage", function () {
+    opened.forEach(function (id) {
+      var details = document.getElementById(id);
+      if (details) {
+        details.open = true;
+      }
+    });
+  });
+  // A link to a part that is closed opens it.
+  document.addEventListener("click", function (event) {
+    var link = event.target.closest && event.target.closest('a[href^="#"]');
+    var details = link && document.getElementById(link.getAttribute("href").slice(1));
+    if (details && details.tagName === "DETAILS") {
+      details.open = true;
+    }
+  });
   document.addEventListener("htmx:sseError", function () {
     document.documentElement.classList.add("lost");
   });

@@ -1,0 +1,38 @@
+# Every target is one line of help. `make demo` needs nothing but Go.
+GO       ?= go
+LINT      = $(GO) tool -modfile=tools/go.mod golangci-lint
+PACKAGES  = ./...
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test check unit fuzz bench-sync packages clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+demo: build ## a small country in one process; prints the console's address
+	./bin/lienthong demo
+
+build: ## the one binary, in bin/
+	$(GO) build -trimpath -o bin/lienthong ./cmd/lienthong
+
+test: packages ## everything: installs missing Debian packages, vets, runs all tests (race detector where goroutines meet)
+	./tools/test.sh
+
+check: ## before every commit: format, lint, vet, architecture, unit tests
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(LINT) run
+	$(GO) vet $(PACKAGES)
+	$(GO) test -short $(PACKAGES)
+
+fuzz: ## every fuzz target for ten seconds
+	./tools/fuzz.sh 10s
+
+bench-sync: packages ## PostgreSQL to PostgreSQL beside native logical replication; JSON lines
+	$(GO) run ./bench sync
+
+packages:
+	@./tools/packages.sh
+
+clean: ## what was built
+	rm -rf bin
