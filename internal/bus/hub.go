@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/batch"
 )
 
@@ -80,6 +81,9 @@ func StartHub(ctx context.Context, config HubConfig) (*Hub, error) {
 		}
 		return o
 	}
+	if err := free(ctx, config.Listen); err != nil {
+		return nil, err
+	}
 	if err := h.engine.start(ctx); err != nil {
 		return nil, err
 	}
@@ -93,6 +97,23 @@ func StartHub(ctx context.Context, config HubConfig) (*Hub, error) {
 	h.readers.Go(func() { h.read(readCtx) })
 	h.readers.Go(func() { h.beats(readCtx) })
 	return h, nil
+}
+
+// free reports whether the address can be listened on. The server itself would only
+// log that it cannot, and be waited for in vain.
+func free(ctx context.Context, address string) error {
+	var listening net.ListenConfig
+	listener, err := listening.Listen(ctx, "tcp", address)
+	if err != nil {
+		return &lienthong.Error{
+			Code: "listen", Where: address, Vi: "không mở được cổng", En: "the address cannot be listened on",
+			Hint: "chọn cổng khác hoặc dừng chương trình đang dùng cổng này / choose another port, or stop what uses it", Err: err,
+		}
+	}
+	if err := listener.Close(); err != nil {
+		return fmt.Errorf("bus: try %s: %w", address, err)
+	}
+	return nil
 }
 
 // Addr is the address that nodes connect to.

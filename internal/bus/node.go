@@ -354,6 +354,20 @@ func (n *Node) Depth() (batches int, bytes int64) {
 	return len(n.entries), n.depth
 }
 
+// Fill is how full the spool is, 0 to 1: by its limit, or by the disk when that
+// comes first.
+func (n *Node) Fill() float64 {
+	_, size := n.Depth()
+	limit := n.config.MaxBytes
+	if free, err := freeBytes(n.config.Dir); err == nil {
+		limit = min(limit, size+max(free-n.config.Reserve, 0))
+	}
+	if limit <= 0 {
+		return 1
+	}
+	return float64(size) / float64(limit)
+}
+
 // Linked reports whether the hub was heard in the last three seconds.
 func (n *Node) Linked() bool {
 	n.mu.Lock()

@@ -81,6 +81,8 @@ type Capture struct {
 	started   chan struct{}   // closed when datasets are compiled
 	connected atomic.Bool
 	failure   atomic.Pointer[string] // code of what keeps the source from streaming
+	warned    atomic.Pointer[string] // the code that the log heard of last
+	warnedAt  atomic.Int64           // and when, microseconds
 }
 
 type repairTask struct {
@@ -174,10 +176,18 @@ func (c *Capture) prepare(ctx context.Context) (lienthong.Position, error) {
 	}
 }
 
+// warnEvery is how often the log hears of a failure that goes on.
+const warnEvery = time.Minute
+
 func (c *Capture) fail(ctx context.Context, what string, err error) {
 	code := lienthong.ErrorCode(err)
 	c.connected.Store(false)
 	c.failure.Store(&code)
+	now := c.Now().UnixMicro()
+	if last := c.warned.Swap(&code); last != nil && *last == code && now-c.warnedAt.Load() < warnEvery.Microseconds() {
+		return
+	}
+	c.warnedAt.Store(now)
 	c.Log.WarnContext(ctx, "source is in trouble", slog.String("what", what), slog.String("code", code), slog.Any("error", err))
 }
 

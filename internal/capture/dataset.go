@@ -26,7 +26,8 @@ type dataset struct {
 
 	mu       sync.Mutex // guards what a schema change replaces, and open
 	table    connector.Table
-	worker   *worker             // the sink's own; cloned for snapshot and scan
+	worker   *worker             // only to be cloned, for snapshot and scan
+	live     *worker             // the sink's own
 	open     map[string]struct{} // identities of records with open findings
 	problem  error               // why the dataset stands still
 	snapshot bool                // the snapshot is complete
@@ -100,7 +101,7 @@ func (c *Capture) openDataset(ctx context.Context, d *dataset, tables []connecto
 			return err
 		}
 	}
-	d.worker = worker
+	d.worker, d.live = worker, worker.clone()
 	d.snapshot = saved.SnapshotDone
 	d.open = map[string]struct{}{}
 	open, err := c.State.OpenRecords(ctx, d.definition.Dataset)

@@ -93,7 +93,7 @@ func (s *sink) Change(row *connector.Row) error {
 	if d.stopped() != nil {
 		return nil // the dataset gets a new snapshot when it goes on
 	}
-	w := d.worker
+	w := d.live
 	o := w.take(row)
 	d.read.Add(1)
 	d.changes.Add(1)
@@ -175,7 +175,7 @@ func (s *sink) Schema(table int, now connector.Table) error {
 		return nil
 	}
 	d.mu.Lock()
-	d.worker = worker
+	d.worker, d.live = worker, worker.clone()
 	d.mu.Unlock()
 	if worker.shape.Version == before.Version {
 		return nil

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,6 +57,11 @@ CREATE TABLE IF NOT EXISTS findings (
 	finding  TEXT NOT NULL,
 	PRIMARY KEY (dataset, id, rule, field)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS audit_outbox (
+	no    INTEGER PRIMARY KEY AUTOINCREMENT,
+	at    INTEGER NOT NULL,
+	entry TEXT NOT NULL
+) STRICT;
 CREATE INDEX IF NOT EXISTS findings_newest ON findings (dataset, blocking DESC, at DESC);
 `
 
@@ -231,7 +238,80 @@ func (s *NodeState) Observe(ctx context.Context, dataset lienthong.DatasetID, ob
 				}
 			}
 		}
+		return noteQuarantine(ctx, tx, name, observations)
+	})
+}
+
+// Quarantine is what the node's log says of rows that were held back: which
+// records and rules, as digests and codes.
+type Quarantine struct {
+	Dataset string         `json:"dataset"`
+	Rows    int            `json:"rows"`
+	Rules   map[string]int `json:"rules"`  // rows by rule code
+	Digest  string         `json:"digest"` // SHA-256 of the record digests and rules, one a line
+}
+
+// noteQuarantine puts an entry for the log beside the findings, in their
+// transaction: no row is held back unseen, whatever dies when.
+func noteQuarantine(ctx context.Context, tx *sql.Tx, dataset string, observations []capture.Observation) error {
+	q := Quarantine{Dataset: dataset, Rules: map[string]int{}}
+	hash := sha256.New()
+	var at int64
+	for i := range observations {
+		held := false
+		for j := range observations[i].Findings {
+			f := &observations[i].Findings[j]
+			if !f.Blocking {
+				continue
+			}
+			held, at = true, f.At
+			q.Rules[f.Rule]++
+			hash.Write([]byte(f.Record + " " + f.Rule + "\n"))
+		}
+		if held {
+			q.Rows++
+		}
+	}
+	if q.Rows == 0 {
 		return nil
+	}
+	q.Digest = hex.EncodeToString(hash.Sum(nil))
+	entry, err := json.Marshal(q)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO audit_outbox (at, entry) VALUES (?, ?)`, at, string(entry))
+	return err
+}
+
+// QuarantineOutbox returns entries that are not in the log yet, in order.
+func (s *NodeState) QuarantineOutbox(ctx context.Context, limit int) ([]AuditEntry, error) {
+	var entries []AuditEntry
+	err := s.tx(ctx, "read audit outbox", func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT no, at, entry FROM audit_outbox ORDER BY no LIMIT ?`, limit)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var e AuditEntry
+			var text string
+			if err := rows.Scan(&e.No, &e.At, &text); err != nil {
+				return err
+			}
+			e.Entry = []byte(text)
+			entries = append(entries, e)
+		}
+		return rows.Err()
+	})
+	return entries, err
+}
+
+// QuarantineDone removes entries that are in the log.
+func (s *NodeState) QuarantineDone(ctx context.Context, upTo int64) error {
+	return s.tx(ctx, "empty audit outbox", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM audit_outbox WHERE no <= ?`, upTo)
+		return err
 	})
 }
 

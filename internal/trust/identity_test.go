@@ -146,7 +146,7 @@ func TestOpenAuthority_Restart(t *testing.T) {
 }
 
 // handshake connects both ends and says what each of them made of it.
-func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, state tls.ConnectionState) {
+func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, state tls.ConnectionState) { //nolint:staticcheck // the two errors are the result
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

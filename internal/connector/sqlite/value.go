@@ -30,7 +30,7 @@ func kindOf(declared string) lienthong.Kind {
 		return lienthong.Text
 	case has("BLOB"), has("BINARY"):
 		return lienthong.Binary
-	case has("REAL"), has("FLOA"), has("DOUBT"):
+	case has("REAL"), has("FLOA"), has("DOUBLE"):
 		return lienthong.Real
 	case has("NUMERIC"), has("DECIMAL"), has("MONEY"):
 		return lienthong.Decimal
