@@ -177,7 +177,7 @@ func (s *site) await(what string, condition func() bool) {
 	}
 }
 
-// of lists the spooled batches of a kind. Called with mu held or after the end.
+// of lists the spooled batches of a kind. Called with mu held.
 func (s *site) of(dataset string, kind lienthong.BatchKind) []*batch.Sealed {
 	var found []*batch.Sealed
 	for _, b := range s.sealed {
@@ -304,7 +304,9 @@ func TestCapture_HoldsBadRowsAndPassesTheirNeighbours(t *testing.T) {
 	if want := []string{"upsert c", "hold good", "upsert d"}; !slices.Equal(rows, want) {
 		t.Errorf("changes %q, want %q", rows, want)
 	}
+	s.mu.Lock()
 	first := s.rows(s.of("household.household", lienthong.SnapshotBatch), s.shape("household.household", 1))
+	s.mu.Unlock()
 	if want := []string{"upsert good"}; !slices.Equal(first, want) {
 		t.Errorf("first load %q, want %q", first, want)
 	}
@@ -334,7 +336,9 @@ func TestCapture_AddedColumnBecomesTheNextShape(t *testing.T) {
 		batches := s.of("household.household", lienthong.ChangesBatch)
 		return len(batches) > 0 && batches[len(batches)-1].Header.ShapeVersion == 2
 	})
+	s.mu.Lock()
 	shape := s.shape("household.household", 2)
+	s.mu.Unlock()
 	if shape == nil || shape.FieldIndex("ghi_chu") < 0 || shape.Fields[shape.FieldIndex("ghi_chu")].Mapped {
 		t.Fatalf("shape 2 is %+v, want it with the unmapped field ghi_chu", shape)
 	}
