@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -111,9 +112,18 @@ type Demo struct {
 	closers closers
 }
 
+const (
+	demoGCPercent = 50
+	demoMemory    = 320 << 20 // of the Go heap; SQLite's caches come on top
+)
+
 // RunDemo starts the country and lets it live until ctx ends, or with Once until
 // it has proved itself.
 func RunDemo(ctx context.Context, config DemoConfig) (*Summary, error) {
+	// A country in one process on a laptop: generating it makes much garbage in a few
+	// seconds, and memory is dearer than the processor time to collect it.
+	debug.SetGCPercent(demoGCPercent)
+	debug.SetMemoryLimit(demoMemory)
 	d, err := StartDemo(ctx, config)
 	if err != nil {
 		return nil, err
@@ -220,8 +230,8 @@ func (d *Demo) startHub(ctx context.Context, dsn string, definitions []*dictiona
 // have.
 func demoDatabases() []lienthong.Database {
 	return []lienthong.Database{
-		{Code: "household", NameVi: "CSDL hộ gia đình tỉnh Cà Mau", NameEn: "Households of Cà Mau province", Class: lienthong.LocalDatabase, Owner: "H12", Confidence: "A"},
-		{Code: "land", NameVi: "CSDL thửa đất tỉnh Cà Mau", NameEn: "Land parcels of Cà Mau province", Class: lienthong.LocalDatabase, Owner: "H12", Confidence: "A"},
+		{Code: "household", NameVi: "CSDL hộ gia đình tỉnh Cà Mau", NameEn: "Households of Ca Mau province", Class: lienthong.LocalDatabase, Owner: "H12", Confidence: "A"},
+		{Code: "land", NameVi: "CSDL thửa đất tỉnh Cà Mau", NameEn: "Land parcels of Ca Mau province", Class: lienthong.LocalDatabase, Owner: "H12", Confidence: "A"},
 		{Code: "admin_unit", NameVi: "Danh mục đơn vị hành chính", NameEn: "Catalogue of administrative units", Class: lienthong.NationalDatabase, Owner: "G12", LegalBasis: "Quyết định 19/2025/QĐ-TTg", Confidence: "A"},
 	}
 }
@@ -325,7 +335,7 @@ func (d *Demo) startNodes(ctx context.Context, populationDSN string, definitions
 		}
 	}
 	d.source["g15"], d.source["h12"], d.source["g12"] = "sqlite", "files", "files"
-	for _, n := range []struct {
+	nodes := []struct {
 		member      lienthong.MemberCode
 		source      SourceConfig
 		definitions []*dictionary.Definition
@@ -334,11 +344,17 @@ func (d *Demo) startNodes(ctx context.Context, populationDSN string, definitions
 		{"H12", SourceConfig{Files: &FilesConfig{Root: d.path("ca_mau"), Tables: dropTables(of("household", "land"))}}, of("household", "land")},
 		{"G15", SourceConfig{SQLite: d.path("civil_status.db")}, of("civil_status")},
 		{"G01", population, persons},
-	} {
+	}
+	starting := console.Work{Name: console.Text{Vi: "Khởi động và đăng ký các nút", En: "Starting and enrolling the nodes"}, Total: int64(len(nodes))}
+	for i, n := range nodes {
+		starting.Where, starting.Done = string(n.member), int64(i)
+		d.Hub.monitor.setWork("nodes", starting)
 		if err := d.startNode(ctx, n.member, n.source, n.definitions); err != nil {
 			return err
 		}
 	}
+	starting.Done = starting.Total
+	d.Hub.monitor.setWork("nodes", starting)
 	return nil
 }
 
@@ -374,7 +390,7 @@ func (d *Demo) startNode(ctx context.Context, member lienthong.MemberCode, sourc
 	data := filepath.Join(d.dir, "nodes", name)
 	every := Duration(demoReconcileEvery)
 	if d.config.Once {
-		every = -1
+		every = Duration(time.Hour) // the proof asks by itself
 	}
 	node, err := StartNode(ctx, &NodeConfig{
 		Name: name, Data: data, Hub: HubAddress{Links: d.Hub.LinksAddr(), Enrol: d.Hub.EnrolURL()},

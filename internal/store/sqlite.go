@@ -36,7 +36,7 @@ func OpenSQLite(ctx context.Context, dir string, config Config) (*Store, error) 
 	source := func(cacheKiB int, pragmas ...string) string {
 		values := url.Values{}
 		for _, p := range append(pragmas,
-			"busy_timeout(15000)", "synchronous(FULL)", "temp_store(MEMORY)", "foreign_keys(OFF)",
+			"busy_timeout(15000)", "synchronous(FULL)", "foreign_keys(OFF)",
 			"cache_size(-"+strconv.Itoa(cacheKiB)+")") {
 			values.Add("_pragma", p)
 		}
