@@ -30,6 +30,8 @@ const (
 // errUsage marks what the person at the keyboard got wrong.
 type errUsage struct{ error }
 
+func (e errUsage) Unwrap() error { return e.error }
+
 // errQuiet marks a failure whose story has been told on standard output.
 var errQuiet = errors.New("failed")
 
@@ -41,20 +43,40 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
-	var usage errUsage
+	if !c.started {
+		// The flags and arguments were refused before any work began.
+		printUsage(stderr, err, c.asked)
+		return exitUsage
+	}
 	if !errors.Is(err, errQuiet) {
 		printError(stderr, err)
 	}
+	var usage errUsage
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitFailed
 }
 
-// printError tells what was wrong in both languages, one problem a line.
+// printUsage tells what is wrong with a command line, and where to read on.
+func printUsage(w io.Writer, err error, asked string) {
+	printError(w, &lienthong.Error{
+		Code: "usage", Where: err.Error(), Vi: "lệnh không đúng", En: "not a command that can be run",
+		Hint: asked + " --help",
+	})
+}
+
+// printError tells what was wrong in both languages, one problem after the other.
 func printError(w io.Writer, err error) {
-	var many interface{ Unwrap() []error }
-	if errors.As(err, &many) {
+	for {
+		usage, ok := err.(errUsage) //nolint:errorlint // the outermost only
+		if !ok {
+			break
+		}
+		err = usage.error
+	}
+	// Several problems are told apart; causes within one of them are not.
+	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost only
 		for _, one := range many.Unwrap() {
 			printError(w, one)
 		}
@@ -62,8 +84,10 @@ func printError(w io.Writer, err error) {
 	}
 	var coded *lienthong.Error
 	if !errors.As(err, &coded) {
-		fmt.Fprintf(w, "lienthong: %v\n", err) //nolint:errcheck // nothing is left to tell it to
-		return
+		coded = &lienthong.Error{
+			Code: "internal", Vi: "lỗi chưa lường trước", En: "a failure that nobody has foreseen", Err: err,
+			Hint: "thử lại với --log-level debug; gửi kèm đoạn này khi báo lỗi / try again with --log-level debug; send this along when you report it",
+		}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "lienthong: %s: %s / %s", coded.Code, coded.Vi, coded.En)
@@ -84,6 +108,8 @@ type command struct {
 	json           bool
 	logLevel       string
 	logFormat      string
+	asked          string // the command that was asked for
+	started        bool   // its work has begun
 }
 
 func (c *command) root() *cobra.Command {
@@ -92,36 +118,58 @@ func (c *command) root() *cobra.Command {
 		Short: "Nền tảng dữ liệu dùng chung / the common data platform",
 		Long: "Liên thông: nền tảng dữ liệu dùng chung của hệ thống chính trị.\n" +
 			"One binary: an agency's node, a province's hub, the national hub, and the tools for them.",
+		Example:      "  lienthong demo\n  lienthong hub --config hub.yaml\n  lienthong node --config node.yaml",
 		SilenceUsage: true, SilenceErrors: true,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
+	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON where data is printed")
 	root.PersistentFlags().StringVar(&c.logLevel, "log-level", "warn", "debug, info, warn or error")
 	root.PersistentFlags().StringVar(&c.logFormat, "log-format", "text", "text or json")
 	root.AddCommand(c.demo(), c.hub(), c.node(), c.enrol(), c.signIn(), c.audit(), c.dictionary(), c.database(), c.version())
-	for _, sub := range root.Commands() {
-		usageErrors(sub)
-	}
+	c.asked = root.CommandPath()
+	c.watch(root)
 	return root
 }
 
-// usageErrors makes wrong arguments count as usage, for exit code 2.
-func usageErrors(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil {
-		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return errUsage{err}
-			}
-			return nil
+// watch notes when a command's work begins: what is refused before that is wrong
+// usage, for exit code 2.
+func (c *command) watch(cmd *cobra.Command) {
+	if work := cmd.RunE; work != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			c.started = true
+			return work(cmd, args)
+		}
+	} else {
+		// A command that only has others below it: say which there are.
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+			return fmt.Errorf("%s: name one of %s", cmd.CommandPath(), strings.Join(names(cmd), ", "))
 		}
 	}
-	for _, sub := range cmd.Commands() {
-		usageErrors(sub)
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			c.asked = cmd.CommandPath()
+			return check(cmd, args)
+		}
 	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		c.asked = cmd.CommandPath()
+		return err
+	})
+	for _, sub := range cmd.Commands() {
+		c.watch(sub)
+	}
+}
+
+func names(cmd *cobra.Command) []string {
+	var list []string
+	for _, sub := range cmd.Commands() {
+		list = append(list, sub.Name())
+	}
+	return list
 }
 
 func (c *command) logger() (*slog.Logger, error) {
@@ -230,7 +278,7 @@ func (c *command) hub() *cobra.Command {
 					return
 				}
 				if !first {
-					c.printf("console %s\n", h.ConsoleURL())
+					c.printf("console %s (đăng nhập / sign in: lienthong signin --config %s)\n", h.ConsoleURL(), path)
 					return
 				}
 				if link, err := h.SignInURL(cmd.Context()); err == nil {
@@ -298,6 +346,11 @@ func (c *command) enrol() *cobra.Command {
 	f.StringVar(&node, "node", "", "name of the node")
 	f.StringVar(&bloc, "bloc", "government", "government, party, assembly, presidency, court, procuracy, audit, front, sociopolitical")
 	f.DurationVar(&lifetime, "lifetime", 24*time.Hour, "how long the token is good, at most 24h")
+	for _, name := range []string{"member", "node"} {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			panic(err) // the flag was defined above
+		}
+	}
 	return cmd
 }
 
@@ -324,7 +377,7 @@ func (c *command) signIn() *cobra.Command {
 }
 
 func (c *command) audit() *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "nhật ký kiểm toán / the audit log", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "audit", Short: "nhật ký kiểm toán / the audit log", Example: "  lienthong audit verify --data /var/lib/lienthong/hub", Args: cobra.NoArgs}
 	var data string
 	verify := &cobra.Command{
 		Use: "verify", Short: "kiểm chứng nhật ký từ tệp và khóa công khai / verify a log from its files and public key",
@@ -357,7 +410,7 @@ func (c *command) audit() *cobra.Command {
 }
 
 func (c *command) dictionary() *cobra.Command {
-	cmd := &cobra.Command{Use: "dictionary", Short: "từ điển dữ liệu dùng chung / the common dictionary", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "dictionary", Short: "từ điển dữ liệu dùng chung / the common dictionary", Example: "  lienthong dictionary list --json", Args: cobra.NoArgs}
 	cmd.AddCommand(&cobra.Command{
 		Use: "list", Short: "liệt kê phần tử dữ liệu / list data elements", Example: "  lienthong dictionary list --json", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -379,7 +432,7 @@ func (c *command) dictionary() *cobra.Command {
 }
 
 func (c *command) database() *cobra.Command {
-	cmd := &cobra.Command{Use: "database", Short: "các cơ sở dữ liệu / databases", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "database", Short: "các cơ sở dữ liệu / databases", Example: "  lienthong database list", Args: cobra.NoArgs}
 	cmd.AddCommand(&cobra.Command{
 		Use: "list", Short: "liệt kê CSDL quốc gia và chuyên ngành / list the national and specialised databases",
 		Example: "  lienthong database list", Args: cobra.NoArgs,

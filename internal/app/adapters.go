@@ -128,8 +128,10 @@ func loadDefinitions(config string, patterns []string) ([]*dictionary.Definition
 		paths, err := filepath.Glob(resolve(config, pattern))
 		if err != nil || len(paths) == 0 {
 			problems = append(problems, &lienthong.Error{
-				Code: "config.invalid", Where: pattern, Vi: "không tìm thấy định nghĩa tập dữ liệu", En: "no dataset definition found",
-				Hint: "kiểm tra đường dẫn / check the path", Err: err,
+				Code: "definition.file", Where: resolve(config, pattern),
+				Vi: "không tìm thấy định nghĩa tập dữ liệu", En: "no dataset definition found",
+				Hint: "kiểm tra đường dẫn, tính từ thư mục của tệp cấu hình / check the path, which starts in the configuration file's folder",
+				Err:  err,
 			})
 		}
 		for _, path := range paths {

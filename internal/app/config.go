@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,11 +142,14 @@ func (t *FilesTable) table() file.Table {
 // Duration is a time.Duration that YAML writes as "90s".
 type Duration time.Duration
 
-// UnmarshalText reads "90s".
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
+// UnmarshalYAML reads "90s". A wrong one is a problem among others.
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
+	v, err := time.ParseDuration(n.Value)
+	if err != nil {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %q is not a duration such as 90s, 15m or 1h", n.Line, n.Value)}}
+	}
 	*d = Duration(v)
-	return err
+	return nil
 }
 
 // LoadHubConfig reads and checks a hub's configuration. All problems come at
@@ -158,6 +162,7 @@ func LoadHubConfig(path string) (*HubConfig, error) {
 	}
 	c.complete()
 	c.check(p)
+	c.Data = resolve(path, c.Data)
 	return c, p.err()
 }
 
@@ -187,6 +192,25 @@ func (c *HubConfig) check(p *problems) {
 	if c.Metrics != "" {
 		p.address("metrics", c.Metrics)
 	}
+	if !slices.Contains(blocs(), lienthong.Bloc(c.Bloc)) {
+		p.add("bloc", "không có khối này", "no such bloc", blocHint())
+	}
+	p.definitions("definitions", c.path, c.Definitions)
+}
+
+func blocs() []lienthong.Bloc {
+	return []lienthong.Bloc{
+		lienthong.Government, lienthong.Party, lienthong.Assembly, lienthong.Presidency, lienthong.Court,
+		lienthong.Procuracy, lienthong.StateAudit, lienthong.Front, lienthong.SocioPolitical,
+	}
+}
+
+func blocHint() string {
+	names := make([]string, len(blocs()))
+	for i, bloc := range blocs() {
+		names[i] = string(bloc)
+	}
+	return strings.Join(names, ", ")
 }
 
 // LoadNodeConfig reads and checks a node's configuration.
@@ -204,6 +228,9 @@ func LoadNodeConfig(path string) (*NodeConfig, error) {
 		} else if !errors.Is(err, os.ErrNotExist) {
 			p.add("token_file", "không đọc được tệp", "the file cannot be read", err.Error())
 		}
+	}
+	if c.Data != "" {
+		c.Data = c.resolve(c.Data)
 	}
 	return c, p.err()
 }
@@ -225,7 +252,9 @@ func (c *NodeConfig) check(p *problems) {
 		p.add("sources", "chưa có nguồn dữ liệu nào", "there is no source", "thêm postgres, sqlite hoặc files / add postgres, sqlite or files")
 	}
 	for i := range c.Sources {
-		c.Sources[i].check(p, fmt.Sprintf("sources.%d", i))
+		at := fmt.Sprintf("sources.%d", i)
+		c.Sources[i].check(p, at)
+		p.definitions(at+".definitions", c.path, c.Sources[i].Definitions)
 	}
 }
 
@@ -270,13 +299,14 @@ func resolve(config, path string) string {
 
 // problems collects what is wrong, and knows the line of every key.
 type problems struct {
-	path  string
-	lines map[string]int
-	found []error
+	path     string
+	lines    map[string]int
+	found    []error
+	datasets map[lienthong.DatasetID]string // the file that defines each
 }
 
 func load(path string, into any) (*problems, error) {
-	p := &problems{path: path, lines: map[string]int{}}
+	p := &problems{path: path, lines: map[string]int{}, datasets: map[lienthong.DatasetID]string{}}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &lienthong.Error{
@@ -293,10 +323,10 @@ func load(path string, into any) (*problems, error) {
 	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) {
 		var typed *yaml.TypeError
 		if !errors.As(err, &typed) {
-			return nil, p.one("", "tệp không phải YAML đúng", "not valid YAML", err.Error())
+			return nil, p.told(err.Error(), "tệp không phải YAML đúng", "not valid YAML")
 		}
 		for _, line := range typed.Errors {
-			p.found = append(p.found, p.one("", "khóa hoặc giá trị không hợp lệ", "unknown key or wrong value", line))
+			p.found = append(p.found, p.told(line, "khóa hoặc giá trị không hợp lệ", "unknown key or wrong value"))
 		}
 	}
 	return p, nil
@@ -338,6 +368,58 @@ func (p *problems) one(key, vi, en, hint string) error {
 		where = fmt.Sprintf("%s:%d: %s", p.path, p.line(key), key)
 	}
 	return &lienthong.Error{Code: "config.invalid", Where: where, Vi: vi, En: en, Hint: hint}
+}
+
+// told is a problem in the words of the YAML reader, which begin with a line.
+func (p *problems) told(text, vi, en string) error {
+	where := p.path
+	text = strings.TrimPrefix(text, "yaml: ")
+	if line, rest, ok := strings.Cut(strings.TrimPrefix(text, "line "), ": "); ok && strings.HasPrefix(text, "line ") {
+		where, text = p.path+":"+line, rest
+	}
+	// "field membr not found in type app.HubConfig": the type is ours, not the reader's.
+	if before, _, ok := strings.Cut(text, " in type "); ok {
+		text = before
+	}
+	return &lienthong.Error{Code: "config.invalid", Where: where, Vi: vi, En: en, Hint: text}
+}
+
+// definitions reads dataset definitions, so that what is wrong in them is told before
+// anything starts.
+func (p *problems) definitions(key, config string, patterns []string) {
+	for i, pattern := range patterns {
+		where := fmt.Sprintf("%s.%d", key, i)
+		definitions, err := loadDefinitions(config, []string{pattern})
+		for _, problem := range each(err) {
+			if lienthong.ErrorCode(problem) == "definition.file" {
+				p.add(where, "không tìm thấy định nghĩa tập dữ liệu", "no dataset definition found", resolve(config, pattern))
+			} else {
+				p.found = append(p.found, problem)
+			}
+		}
+		for _, d := range definitions {
+			if file, twice := p.datasets[d.Dataset]; twice {
+				p.add(where, "tập dữ liệu được định nghĩa hai lần", "a dataset is defined twice", d.Dataset.String()+": "+file+", "+d.File)
+			}
+			p.datasets[d.Dataset] = d.File
+		}
+	}
+}
+
+// each takes joined errors apart.
+func each(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the join itself, not one inside
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, one := range joined.Unwrap() {
+		all = append(all, each(one)...)
+	}
+	return all
 }
 
 func (p *problems) add(key, vi, en, hint string) { p.found = append(p.found, p.one(key, vi, en, hint)) }

@@ -213,7 +213,15 @@ func StartHub(ctx context.Context, config *HubConfig, parts HubParts) (_ *Hub, e
 func openStore(ctx context.Context, config *HubConfig, parts HubParts) (*store.Store, error) {
 	settings := store.Config{Logger: parts.Log, Now: parts.Now, Step: parts.Step}
 	if config.Postgres != "" {
-		return store.OpenPostgres(ctx, string(config.Postgres), settings)
+		records, err := store.OpenPostgres(ctx, string(config.Postgres), settings)
+		if err != nil && lienthong.ErrorCode(err) == "internal" {
+			err = &lienthong.Error{
+				Code: "store.open", Where: "postgres", Vi: "không mở được kho dữ liệu PostgreSQL", En: "the PostgreSQL store cannot be opened",
+				Hint: "kiểm tra địa chỉ, tài khoản, quyền CREATE trên cơ sở dữ liệu / check the address, the account, and its right to CREATE in the database",
+				Err:  err,
+			}
+		}
+		return records, err
 	}
 	return store.OpenSQLite(ctx, filepath.Join(config.Data, "records"), settings)
 }
@@ -270,10 +278,15 @@ func (h *Hub) LinksAddr() string { return h.bus.Addr() }
 // EnrolURL is where nodes enrol.
 func (h *Hub) EnrolURL() string { return "https://" + h.enrolAddr }
 
-// ConsoleURL is where people look.
+// ConsoleURL is where people look. A console that listens on every address is
+// named by the first host of the certificate.
 func (h *Hub) ConsoleURL() string {
 	if loopback(h.config.Console) {
 		return "http://" + h.consoleAddr
+	}
+	host, port, err := net.SplitHostPort(h.consoleAddr)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return "https://" + net.JoinHostPort(h.config.Hosts[0], port)
 	}
 	return "https://" + h.consoleAddr
 }
@@ -281,7 +294,7 @@ func (h *Hub) ConsoleURL() string {
 // SignInURL makes a one-time sign-in link.
 func (h *Hub) SignInURL(ctx context.Context) (string, error) {
 	token := rand.Text()
-	if err := h.store.SaveSignInToken(ctx, hashOf(token), "administrator", h.now().Add(signInLifetime)); err != nil {
+	if err := h.store.SaveSignInToken(ctx, hashOf(token), administrator, h.now().Add(signInLifetime)); err != nil {
 		return "", err
 	}
 	return h.ConsoleURL() + "/signin?token=" + token, nil

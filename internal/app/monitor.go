@@ -39,7 +39,9 @@ type monitor struct {
 	streams   map[lienthong.Stream]*streamView
 	nodes     map[string]*nodeView
 	sets      map[lienthong.DatasetID][]setView
-	events    ring[console.Event]
+	judged    map[lienthong.DatasetID]int64 // by dataset, what generation returned when its rules last ran
+	feed      feed
+	stale     bool // batches have landed since the last look
 	work      map[string]console.Work
 	verified  audit.Report
 	checkedAt time.Time
@@ -109,8 +111,8 @@ func newMonitor(config monitorConfig) *monitor {
 	return &monitor{
 		monitorConfig: config,
 		streams:       map[lienthong.Stream]*streamView{}, nodes: map[string]*nodeView{},
-		sets: map[lienthong.DatasetID][]setView{}, work: map[string]console.Work{},
-		watchers: map[chan struct{}]struct{}{}, dirty: make(chan struct{}, 1),
+		sets: map[lienthong.DatasetID][]setView{}, judged: map[lienthong.DatasetID]int64{}, work: map[string]console.Work{},
+		watchers: map[chan struct{}]struct{}{}, dirty: make(chan struct{}, 1), feed: newFeed(),
 	}
 }
 
@@ -175,11 +177,24 @@ func (v *streamView) slot(now time.Time) *slot {
 	return s
 }
 
+// rates returns rows per second in the slots of history.
+func (v *streamView) rates(now time.Time) [slotCount - 1]float64 {
+	var rates [slotCount - 1]float64
+	current := now.Truncate(slotLength)
+	for i := range v.slots {
+		s := &v.slots[i]
+		if age := int(current.Sub(s.start) / slotLength); age > 0 && age < slotCount {
+			rates[len(rates)-age] = float64(s.rows) / slotLength.Seconds()
+		}
+	}
+	return rates
+}
+
 // history returns the slots of the last five minutes, oldest first, without the
 // one that is still filling.
 func (v *streamView) history(now time.Time) []slot {
 	current := now.Truncate(slotLength)
-	var h []slot
+	h := make([]slot, 0, slotCount)
 	for i := slotCount - 1; i > 0; i-- {
 		start := current.Add(-time.Duration(i) * slotLength)
 		s := &v.slots[int(start.Unix()/int64(slotLength/time.Second))%slotCount]
@@ -218,30 +233,26 @@ func (m *monitor) observe(e landing.Event) {
 	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer m.changed()
 	h := &e.Header
-	event := console.Event{At: now, Where: h.String(), Database: h.Dataset.Database}
+	event := console.Event{At: now, Where: h.Stream.String(), Database: h.Dataset.Database}
 	switch e.Kind {
 	case "refused":
-		event.Kind = console.AlarmEvent
-		event.Text = refusalText(e.Code, h.Sequence)
-		if e.Code == "batch.replayed" {
-			return // a node that sends again is ordinary; the audit log has it
+		if e.Code != "batch.replayed" { // a node that sends again is ordinary; the audit log has it
+			event.Kind, event.Text = console.AlarmEvent, refusalText(e.Code, h.Sequence)
+			m.feed.entries.add(event)
 		}
-		m.events.add(event)
-		m.changed()
 		return
 	case "reconciled":
 		v := m.view(h.Stream)
+		m.feed.compared(&e, m.title(h.Dataset), v.last, now)
 		v.last = e.Result
 		v.compared.add(comparison(e.Result, e.Digest))
-		event.Kind = console.ReconcileEvent
-		event.Text = reconcileText(e.Result)
-		m.events.add(event)
 		m.touchRules()
-		m.changed()
 		return
 	}
 	v := m.view(h.Stream)
+	m.stale = true
 	v.batches++
 	v.landed += int64(e.Applied.Landed)
 	s := v.slot(now)
@@ -261,20 +272,26 @@ func (m *monitor) observe(e landing.Event) {
 	case lienthong.ShapeBatch:
 		var shape lienthong.Shape
 		if json.Unmarshal(e.Body, &shape) == nil {
-			text := shapeText(v.shape, &shape)
+			text := shapeText(m.title(h.Dataset), v.shape, &shape)
 			v.shape = &shape
 			v.shapes.add(console.ShapeChange{At: now, Dataset: h.Dataset, Version: shape.Version, Text: text})
 			event.Kind, event.Text = console.ShapeEvent, text
-			m.events.add(event)
+			m.feed.entries.add(event)
 		}
 	case lienthong.ReportBatch:
 		m.report(v, h, e.Body, event)
 	case lienthong.SnapshotBatch, lienthong.ChangesBatch, lienthong.RepairBatch:
-		event.Kind, event.Text = console.BatchEvent, batchText(h, e.Applied.Landed)
-		m.events.add(event)
+		m.feed.batch(h, e.Applied.Landed, now)
 	case lienthong.CheckpointBatch, lienthong.DigestBatch:
 	}
-	m.changed()
+}
+
+// title is what people call a dataset.
+func (m *monitor) title(dataset lienthong.DatasetID) console.Text {
+	if d := m.definition(dataset); d != nil {
+		return console.Text{Vi: d.TitleVi, En: d.TitleEn}
+	}
+	return console.Text{Vi: dataset.String(), En: dataset.String()}
 }
 
 func (m *monitor) report(v *streamView, h *lienthong.BatchHeader, body []byte, event console.Event) {
@@ -288,8 +305,8 @@ func (m *monitor) report(v *streamView, h *lienthong.BatchHeader, body []byte, e
 	}
 	v.report = &report
 	if added := report.Counters.Quarantined - before; added != 0 {
-		event.Kind, event.Text = console.QuarantineEvent, quarantineText(added)
-		m.events.add(event)
+		event.Kind, event.Text = console.QuarantineEvent, quarantineText(m.title(h.Dataset), added)
+		m.feed.entries.add(event)
 	}
 	stream, at := h.Stream, report.Counters.At
 	body = slices.Clone(body)
@@ -320,16 +337,26 @@ func (m *monitor) status(verifier batch.Verifier) func(body []byte, jws string) 
 	}
 }
 
-// look reads the exact counters of the store.
+// look reads the exact counters of the store, when batches have landed since the
+// last look: nodes say something every second, also when nothing happens.
 func (m *monitor) look() {
+	m.mu.Lock()
+	stale := m.stale
+	m.stale = false
+	m.changed()
+	m.mu.Unlock()
+	if !stale {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) //nolint:forbidigo // a callback without one
 	defer cancel()
 	states, err := m.hub.store.StreamStates(ctx)
-	if err != nil {
-		return
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err != nil {
+		m.stale = true
+		return
+	}
 	for _, s := range states {
 		m.view(s.Stream).state = s
 	}
@@ -380,58 +407,6 @@ func (m *monitor) touchRules() {
 	}
 }
 
-// setFindings is how many records of a set rule are listed; all are counted.
-const setFindings = 50
-
-// runSetRules judges the landed records by the rules over many records, after
-// reconciliations, not more often than every few seconds.
-func (m *monitor) runSetRules(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-m.dirty:
-		}
-		m.judgeAll(ctx)
-		timer := time.NewTimer(3 * time.Second)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		}
-	}
-}
-
-func (m *monitor) judgeAll(ctx context.Context) {
-	for _, d := range m.definitions {
-		if len(d.SetRules) > 0 {
-			m.judge(ctx, d)
-		}
-	}
-}
-
-func (m *monitor) judge(ctx context.Context, d *dictionary.Definition) {
-	var views []setView
-	for _, rule := range d.SetRules {
-		result, err := m.hub.store.RunSetRule(ctx, d.Dataset, rule, setFindings)
-		if err != nil {
-			if ctx.Err() == nil {
-				m.hub.log.DebugContext(ctx, "set rule not run", slog.String("rule", rule.Code), slog.Any("error", err))
-			}
-			continue // the other dataset has not landed yet
-		}
-		views = append(views, setView{
-			counter:  quality.NewSetCounter(rule, false, result.Checked, result.Failed),
-			findings: result.Findings, at: m.now(),
-		})
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.sets[d.Dataset] = views
-	m.changed()
-}
-
 // auditCheckEvery is how often the hub verifies its own log from the files, as an
 // outsider would.
 const auditCheckEvery = 30 * time.Second
@@ -463,7 +438,10 @@ func verifyLog(ctx context.Context, data string) (audit.Report, error) {
 	dir := filepath.Join(data, "audit")
 	key, err := os.ReadFile(dir + ".pub")
 	if err != nil {
-		return audit.Report{}, err
+		return audit.Report{}, &lienthong.Error{
+			Code: "audit.missing", Where: dir, Vi: "không có nhật ký ở đây", En: "there is no log here",
+			Hint: "chỉ đúng thư mục data của trung tâm hoặc nút / name the data directory of a hub or node", Err: err,
+		}
 	}
 	return audit.Verify(ctx, dir, string(key), audit.VerifyOptions{})
 }
@@ -485,7 +463,7 @@ func (m *monitor) counters(database string, now time.Time) []quality.Counters {
 			c.Sources[i].Lag = lag.quantile(0.99).Microseconds()
 			c.Sources[i].LastChange = max(c.Sources[i].LastChange, v.state.LastSourceAt)
 		}
-		if v.last != nil {
+		if v.last != nil && v.last.SourceRows > 0 {
 			c.Rows = v.last.SourceRows
 			c.Quarantined = v.last.Quarantined
 		}

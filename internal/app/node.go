@@ -53,9 +53,15 @@ type Node struct {
 	meters   *telemetry.Meters
 	health   *telemetry.Health
 	captures []*capture.Capture
-	measured map[lienthong.DatasetID]capture.Status // owned by statuses
-	closers  closers
-	failed   chan error
+	sources  []connector.Source
+	asked    chan struct{} // somebody wants a comparison now
+
+	// owned by statuses
+	measured     map[lienthong.DatasetID]capture.Status
+	sourcesAsked time.Time
+	spoolCode    string
+	closers      closers
+	failed       chan error
 }
 
 // StartNode enrols when it must, opens spool and state, and starts capturing.
@@ -66,7 +72,7 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 	if parts.Log == nil {
 		parts.Log = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{config: config, log: parts.Log, now: parts.Now, failed: make(chan error, 1), measured: map[lienthong.DatasetID]capture.Status{}}
+	n := &Node{config: config, log: parts.Log, now: parts.Now, failed: make(chan error, 1), measured: map[lienthong.DatasetID]capture.Status{}, asked: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			n.closers.run()
@@ -126,7 +132,7 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 		Receipted: func(ctx context.Context, signed []bus.SignedReceipt, receipts []lienthong.Receipt) error {
 			return n.receipted(ctx, signed, receipts, parts.Step)
 		},
-		Repair: n.repair, Log: parts.Log,
+		Repair: n.repair, Reconcile: n.askReconcile, Log: parts.Log,
 	}); err != nil {
 		return nil, err
 	}
@@ -152,7 +158,7 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 		if err != nil {
 			return nil, err
 		}
-		n.captures = append(n.captures, c)
+		n.captures, n.sources = append(n.captures, c), append(n.sources, source)
 	}
 	if err := n.audit.Enqueue(ctx, audit.Entry{
 		Kind: audit.Configuration, Actor: membership.Node.String(), Node: config.Name, Detail: map[string]string{"event": "start"},
@@ -217,6 +223,8 @@ func (n *Node) run(ctx context.Context) {
 	}
 	running.Go(func() { n.statuses(runCtx) })
 	running.Go(func() { n.renewals(runCtx) })
+	running.Go(func() { n.drainAudit(runCtx) })
+	running.Go(func() { n.comparisons(runCtx) })
 }
 
 func (n *Node) open(ctx context.Context) error {
@@ -239,6 +247,9 @@ func (n *Node) Close() { n.closers.run() }
 
 // Failed receives an error when a part of the node has ended that cannot go on.
 func (n *Node) Failed() <-chan error { return n.failed }
+
+// Spooled is what waits for the hub's receipt.
+func (n *Node) Spooled() (batches int, bytes int64) { return n.bus.Depth() }
 
 // Reconcile compares every source with the hub now.
 func (n *Node) Reconcile(ctx context.Context) error {
@@ -275,10 +286,75 @@ func (n *Node) receipted(ctx context.Context, signed []bus.SignedReceipt, receip
 	return nil
 }
 
+// askReconcile lets the hub's people have a comparison now. Requests that come while one
+// waits are the same request.
+func (n *Node) askReconcile() {
+	select {
+	case n.asked <- struct{}{}:
+	default:
+	}
+}
+
+// comparisons does what askReconcile was asked for.
+func (n *Node) comparisons(ctx context.Context) {
+	for {
+		select {
+		case <-n.asked:
+			if err := n.Reconcile(ctx); err != nil && ctx.Err() == nil {
+				n.log.WarnContext(ctx, "comparison put off", slog.Any("error", err))
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 func (n *Node) repair(r bus.Repair) {
 	for _, c := range n.captures {
 		c.Repair(r.Stream.Dataset, r.Buckets)
 	}
+}
+
+// drainAudit moves what was held back from the state's outbox into the log. An
+// entry leaves the outbox only after it is durable in the log.
+func (n *Node) drainAudit(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		if err := n.drainOnce(ctx); err != nil && ctx.Err() == nil {
+			n.log.ErrorContext(ctx, "audit outbox not drained", slog.Any("error", err))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (n *Node) drainOnce(ctx context.Context) error {
+	entries, err := n.state.QuarantineOutbox(ctx, 500)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	leaves := make([]audit.Entry, len(entries))
+	for i, e := range entries {
+		var q store.Quarantine
+		if err := json.Unmarshal(e.Entry, &q); err != nil {
+			return fmt.Errorf("audit outbox entry %d: %w", e.No, err)
+		}
+		detail := map[string]string{"rows": strconv.Itoa(q.Rows)}
+		for rule, rows := range q.Rules {
+			detail[rule] = strconv.Itoa(rows)
+		}
+		leaves[i] = audit.Entry{
+			At: e.At, Kind: audit.Quarantine, Actor: n.config.Name, Node: n.config.Name, Dataset: q.Dataset, Digest: q.Digest, Detail: detail,
+		}
+	}
+	if _, err := n.audit.AppendAll(ctx, leaves); err != nil {
+		return err
+	}
+	return n.state.QuarantineDone(ctx, entries[len(entries)-1].No)
 }
 
 // nodeStatus is what a node tells the hub every second. It may be lost.
@@ -300,6 +376,7 @@ func (n *Node) statuses(ctx context.Context) {
 			s.Datasets = append(s.Datasets, c.Statuses()...)
 		}
 		n.measure(&s)
+		n.judgeHealth(ctx, &s)
 		body, err := json.Marshal(s)
 		if err == nil {
 			err = n.bus.Status(body)
@@ -314,6 +391,73 @@ func (n *Node) statuses(ctx context.Context) {
 		}
 	}
 }
+
+// judgeHealth says in words what an operator should know: the link, the spool's
+// fill, and each dataset that stands still.
+func (n *Node) judgeHealth(ctx context.Context, s *nodeStatus) {
+	if n.bus.Linked() {
+		n.health.Set("link", telemetry.OK, "link.up", "đã nối với trung tâm", "linked to the hub")
+	} else {
+		n.health.Set("link", telemetry.Degraded, "link.down", "chưa nối được với trung tâm; lô được giữ lại tại nút", "not linked to the hub; batches are kept at the node")
+	}
+	fill := n.bus.Fill()
+	level := telemetry.OK
+	code := "spool.room"
+	switch {
+	case fill >= 0.9:
+		level, code = telemetry.Failed, "spool.90"
+	case fill >= 0.7:
+		level, code = telemetry.Degraded, "spool.70"
+	}
+	percent := strconv.Itoa(int(fill * 100))
+	n.health.Set("spool", level, code, "hàng đợi bền dùng "+percent+" %", "the spool is "+percent+" % full")
+	if code != n.spoolCode {
+		if level != telemetry.OK {
+			n.log.WarnContext(ctx, "spool is filling up; when it is full, sources are slowed and nothing is dropped",
+				slog.String("code", code), slog.Int("batches", s.SpoolBatches), slog.Int64("bytes", s.SpoolBytes))
+		}
+		n.spoolCode = code
+	}
+	n.judgeSources(ctx)
+	for _, d := range s.Datasets {
+		name := d.Dataset.String()
+		if problem := d.Stopped + d.Failure; problem != "" {
+			n.health.Set(name, telemetry.Failed, problem, "tập dữ liệu đang dừng", "the dataset stands still")
+		} else {
+			n.health.Clear(name)
+		}
+	}
+}
+
+// judgeSources asks sources that can tell how they are, now and then: the
+// question costs a query.
+func (n *Node) judgeSources(ctx context.Context) {
+	if n.now().Sub(n.sourcesAsked) < sourceHealthEvery {
+		return
+	}
+	n.sourcesAsked = n.now()
+	for i, source := range n.sources {
+		reporter, ok := source.(connector.HealthReporter)
+		if !ok {
+			continue
+		}
+		askCtx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		state, err := reporter.Health(askCtx)
+		cancel()
+		name := "source " + strconv.Itoa(i)
+		switch {
+		case err != nil:
+			n.health.Set(name, telemetry.Degraded, lienthong.ErrorCode(err), "không hỏi được tình trạng nguồn", "the source does not say how it is")
+		case state.OK:
+			n.health.Set(name, telemetry.OK, state.Code, state.Vi, state.En)
+		default:
+			n.health.Set(name, telemetry.Degraded, state.Code, state.Vi, state.En)
+		}
+	}
+}
+
+// sourceHealthEvery is the time between two questions.
+const sourceHealthEvery = 15 * time.Second
 
 // measure brings the metrics up to what the status says.
 func (n *Node) measure(s *nodeStatus) {

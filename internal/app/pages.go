@@ -15,6 +15,9 @@ import (
 // behindAfter is the lag from which a database that agrees is shown as behind.
 const behindAfter = time.Minute
 
+// sparkLeast is how many intervals a small chart shows at least: one minute.
+const sparkLeast = int(time.Minute / slotLength)
+
 // silentAfter is how long a node may say nothing before it counts as away.
 const silentAfter = 10 * time.Second
 
@@ -24,7 +27,7 @@ func (m *monitor) Overview(ctx context.Context) (console.Overview, error) {
 	head, _ := m.hub.audit.Head(ctx) // a log without a head yet is shown as empty
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	o := console.Overview{At: now, Events: m.events.newest(), Work: m.allWork("")}
+	o := console.Overview{At: now, Events: m.feed.newest(), Work: m.allWork("")}
 	o.Audit = console.AuditHead{
 		Entries: head.Size, Root: head.Root, Checked: !m.checkedAt.IsZero(), Verified: m.verified.Verified, VerifiedAt: m.checkedAt,
 	}
@@ -32,8 +35,16 @@ func (m *monitor) Overview(ctx context.Context) (console.Overview, error) {
 	for _, v := range m.sorted("") {
 		d := m.dataset(v, now)
 		o.Totals.Datasets++
-		if d.Reconciled == lienthong.Matches {
+		if d.State == console.Matching || d.State == console.Behind {
 			o.Totals.Matching++
+		}
+		if v.last != nil {
+			o.Totals.Compared.Source += d.Compared.Source
+			o.Totals.Compared.Landed += d.Compared.Landed
+			o.Totals.Compared.Quarantined += d.Compared.Quarantined
+			if d.ReconciledAt.After(o.Totals.ComparedAt) {
+				o.Totals.ComparedAt = d.ReconciledAt
+			}
 		}
 		o.Totals.SourceRows += d.SourceRows
 		o.Totals.LandedRows += d.LandedRows
@@ -61,14 +72,24 @@ func (m *monitor) allWork(database string) []console.Work {
 	for _, name := range sortedKeys(m.nodes) {
 		for _, d := range m.nodes[name].status.Datasets {
 			if d.SnapshotRows > 0 && (database == "" || d.Dataset.Database == database) {
+				title := m.title(d.Dataset)
 				work = append(work, console.Work{
-					Name: console.Text{Vi: "Nạp lần đầu", En: "First load"}, Where: d.Dataset.String(),
-					Done: d.SnapshotDone, Total: max(d.SnapshotRows, d.SnapshotDone),
+					Name: console.Text{Vi: "Nạp lần đầu: " + title.Vi, En: "First load: " + title.En}, Where: d.Dataset.String(),
+					Done: d.SnapshotDone, Total: expectedOf(d.SnapshotDone, d.SnapshotRows),
 				})
 			}
 		}
 	}
 	return work
+}
+
+// expectedOf is how many rows a first load has in all: what the engine believed, or
+// 0 when it has been proved wrong.
+func expectedOf(done, believed int64) int64 {
+	if done >= believed {
+		return 0
+	}
+	return believed
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -129,18 +150,26 @@ func (m *monitor) databaseRow(d lienthong.Database, now time.Time) console.Datab
 	streams := m.sorted(d.Code)
 	for _, v := range streams {
 		ds := m.dataset(v, now)
-		row.State = worse(row.State, ds.State)
+		if worst := worse(row.State, ds.State); worst != row.State {
+			row.State, row.Reason = worst, ds.Reason
+			if len(streams) > 1 && ds.Reason != (console.Text{}) {
+				row.Reason = about(ds.Title, ds.Reason)
+			}
+		}
 		row.SourceRows += ds.SourceRows
 		row.LandedRows += ds.LandedRows
 		row.Quarantined += ds.Quarantined
 		row.RowsPerSecond += ds.RowsPerSecond
 		v.recent(now, &lag)
-		for i, s := range v.history(now) {
-			if i >= len(row.Rates) {
-				row.Rates = append(row.Rates, 0)
-			}
-			row.Rates[i] += float64(s.rows) / slotLength.Seconds()
+		if row.Rates == nil {
+			row.Rates = make([]float64, slotCount-1)
 		}
+		for i, rate := range v.rates(now) {
+			row.Rates[i] += rate
+		}
+	}
+	for len(row.Rates) > sparkLeast && row.Rates[0] == 0 {
+		row.Rates = row.Rates[1:] // before it was connected
 	}
 	row.Lag = lagOf(&lag)
 	row.Criteria, row.Index = m.scores(d.Code, now)
@@ -148,49 +177,96 @@ func (m *monitor) databaseRow(d lienthong.Database, now time.Time) console.Datab
 }
 
 func (m *monitor) scores(database string, now time.Time) ([]console.CriterionScore, console.Score) {
-	counters := m.counters(database, now)
+	counters := slices.DeleteFunc(m.counters(database, now), func(c quality.Counters) bool { return c.Rows == 0 })
 	var method quality.Method
 	var criteria []console.CriterionScore
 	if len(counters) == 0 {
 		for _, c := range lienthong.Criteria() {
 			criteria = append(criteria, console.CriterionScore{
-				Criterion: c, Note: console.Text{Vi: "Chưa kết nối nên chưa đo", En: "Not connected, so not measured"},
+				Criterion: c, Note: console.Text{Vi: "Chưa có bản ghi nào về nên chưa đo", En: "No record has landed, so nothing is measured"},
 			})
 		}
 		return criteria, console.Score{}
 	}
+	datasets := byDataset(counters)
 	scores := method.Score(now.UnixMicro(), counters...)
-	for _, s := range scores {
+	for i, s := range scores {
 		c := console.CriterionScore{
 			Criterion: s.Criterion, Score: console.Score{Known: s.Known, Percent: s.Value},
 			Formula: console.Text{Vi: s.FormulaVi, En: s.FormulaEn},
 		}
-		for _, p := range s.Parts {
-			if p.Known {
-				c.Parts = append(c.Parts, console.Part{
-					Label: console.Text{Vi: p.LabelVi, En: p.LabelEn}, Passed: int64(p.Numerator), Total: int64(p.Denominator),
-				})
-			}
+		for _, group := range datasets {
+			c.Parts = append(c.Parts, m.parts(method.Score(now.UnixMicro(), group...)[i], group, len(datasets) > 1)...)
 		}
-		if len(s.Gate) > 0 {
-			c.Note = console.Text{
-				Vi: "Trường định danh phải đạt 100 %: " + s.Gate[0].LabelVi, En: "Identifier fields must reach 100 %: " + s.Gate[0].LabelEn,
-			}
+		switch {
+		case len(s.Gate) > 0:
+			c.Note = console.Text{Vi: "Trường định danh chưa đạt 100 %: chỉ số tổng hợp bị đánh đỏ.", En: "An identifier field is below 100 %: the index is marked red."}
+		case s.Criterion == lienthong.Shared && s.Known && s.Value == 0:
+			c.Note = console.Text{Vi: "Chưa công bố dịch vụ nào trên dữ liệu này. Tiêu chí này không tính vào chỉ số.", En: "No service is published on these data yet. This criterion is not part of the index."}
 		}
 		criteria = append(criteria, c)
 	}
 	index := method.Index(scores)
-	return criteria, console.Score{Known: index.Known, Percent: index.Value}
+	return criteria, console.Score{Known: index.Known, Percent: index.Value, Gated: len(index.Gate) > 0}
+}
+
+// byDataset puts the counters of one dataset together.
+func byDataset(counters []quality.Counters) [][]quality.Counters {
+	var groups [][]quality.Counters
+	for _, c := range counters {
+		i := slices.IndexFunc(groups, func(g []quality.Counters) bool { return g[0].Dataset == c.Dataset })
+		if i < 0 {
+			groups = append(groups, []quality.Counters{c})
+		} else {
+			groups[i] = append(groups[i], c)
+		}
+	}
+	return groups
+}
+
+// parts are the terms of one criterion of one dataset. Rules name their field in
+// brackets, by its column; people know it from the sentence or from its label.
+func (m *monitor) parts(s quality.CriterionScore, counters []quality.Counters, several bool) []console.Part {
+	rules := map[string]console.Text{} // by the label that quality gives the part
+	label := func(vi, en, field string) {
+		rules[vi+" ("+field+")"] = console.Text{Vi: vi, En: en}
+	}
+	for i := range counters {
+		for j := range counters[i].Rules {
+			r := &counters[i].Rules[j]
+			label(r.Vi, r.En, r.Field)
+		}
+		for j := range counters[i].Sets {
+			r := &counters[i].Sets[j]
+			label(r.Vi, r.En, r.Field)
+		}
+	}
+	var dataset console.Text
+	if several {
+		dataset = m.title(counters[0].Dataset)
+	}
+	var parts []console.Part
+	for _, p := range s.Parts {
+		if !p.Known {
+			continue
+		}
+		part := console.Part{
+			Dataset: dataset, Label: console.Text{Vi: p.LabelVi, En: p.LabelEn},
+			Passed: int64(p.Numerator), Total: int64(p.Denominator), Percent: p.Value, Weight: p.Weight,
+		}
+		if sentence, found := rules[p.LabelVi]; found {
+			part.Label, part.Rule = sentence, true
+		}
+		parts = append(parts, part)
+	}
+	return parts
 }
 
 // dataset is a stream as people see it. Called with mu held.
 func (m *monitor) dataset(v *streamView, now time.Time) console.DatasetRow {
 	d := console.DatasetRow{
-		ID: v.stream.Dataset, Title: console.Text{Vi: v.stream.Dataset.String(), En: v.stream.Dataset.String()},
+		ID: v.stream.Dataset, Title: m.title(v.stream.Dataset),
 		LandedRows: v.state.Live, Changes: v.state.Changes, RowsPerSecond: v.rate(now), State: console.Syncing,
-	}
-	if definition := m.definition(v.stream.Dataset); definition != nil {
-		d.Title = console.Text{Vi: definition.TitleVi, En: definition.TitleEn}
 	}
 	if v.shape != nil {
 		d.ShapeVersion, d.Fields = v.shape.Version, len(v.shape.Fields)
@@ -203,36 +279,55 @@ func (m *monitor) dataset(v *streamView, now time.Time) console.DatasetRow {
 	if v.report != nil {
 		d.SourceRows, d.Quarantined = v.report.Counters.Rows, v.report.Counters.Quarantined
 	}
-	if v.last != nil {
-		d.Reconciled, d.ReconciledAt = v.last.Result, time.UnixMicro(v.last.At)
-		d.SourceRows, d.Quarantined = v.last.SourceRows, v.last.Quarantined
-		switch v.last.Result {
-		case lienthong.Matches:
-			d.State = console.Matching
-		case lienthong.Differs:
-			d.State = console.Differing
-		case lienthong.Failed:
-			d.State = console.Failing
-		}
-	}
 	var lag lagHistogram
 	v.recent(now, &lag)
 	d.Lag = lagOf(&lag)
-	if d.State == console.Matching && d.Lag.Known && d.Lag.P99 > behindAfter {
-		d.State = console.Behind
-	}
-	node := m.nodes[v.stream.Node]
 	status, known := m.statusOf(v.stream)
-	switch {
-	case node == nil || now.Sub(node.heard) > silentAfter:
-		if d.State == console.Matching {
-			d.State = console.Behind
-		}
-	case known && (status.Stopped != "" || status.Failure != ""):
+	if v.last != nil {
+		d.Reconciled, d.ReconciledAt = v.last.Result, time.UnixMicro(v.last.At)
+		d.Compared = console.Comparison{Source: v.last.SourceRows, Landed: v.last.LandedRows, Quarantined: v.last.Quarantined}
+		d.Quarantined = v.last.Quarantined
+		// Counted at the last comparison, and carried on with what has landed since.
+		d.SourceRows = v.last.SourceRows + v.state.Live - v.last.LandedRows
+	}
+	if known && status.SnapshotRows > 0 {
+		d.SourceRows = max(d.SourceRows, status.SnapshotRows)
+	}
+	d.State, d.Reason = m.stateOf(v, &d, now)
+	if known && (status.Stopped != "" || status.Failure != "") {
 		d.State = console.Failing
 		d.Stopped = stoppedText(cmp.Or(status.Stopped, status.Failure))
+		d.Reason = d.Stopped
 	}
 	return d
+}
+
+// stateOf judges a dataset that runs: by its last comparison, its lag and whether
+// its node is there.
+func (m *monitor) stateOf(v *streamView, d *console.DatasetRow, now time.Time) (console.State, console.Text) {
+	if v.last == nil {
+		return console.Syncing, console.Text{}
+	}
+	switch v.last.Result {
+	case lienthong.Differs:
+		return console.Differing, differsText(v.last)
+	case lienthong.Failed:
+		return console.Failing, console.Text{Vi: "không đối soát được", En: "could not be compared"}
+	case lienthong.Matches:
+	}
+	node := m.nodes[v.stream.Node]
+	switch {
+	case v.last.SourceRows == 0:
+		// Two empty ends agree, but nobody should read that as a database that is there.
+		return console.Syncing, console.Text{Vi: "nguồn chưa có bản ghi nào", En: "the source has no record yet"}
+	case node == nil:
+		return console.Behind, silentText(v.stream.Node, time.Time{})
+	case now.Sub(node.heard) > silentAfter:
+		return console.Behind, silentText(v.stream.Node, node.heard)
+	case d.Lag.Known && d.Lag.P99 > behindAfter:
+		return console.Behind, lateText(d.Lag.P99)
+	}
+	return console.Matching, console.Text{}
 }
 
 // worse keeps the state that needs more attention.
@@ -311,6 +406,7 @@ func (m *monitor) Database(_ context.Context, code string) (console.DatabasePage
 	for _, group := range lienthong.ErrorGroups() {
 		page.Groups = append(page.Groups, *groups[group])
 	}
+	page.Rejected = everyKind(page.Rejected)
 	page.Flow = m.flow(streams, now)
 	return page, nil
 }
@@ -323,7 +419,13 @@ func history(streams []*streamView, now time.Time) (lags []console.LagPoint, rat
 	if len(streams) == 0 {
 		return nil, nil
 	}
+	first := now
 	slots := streams[0].history(now)
+	for _, v := range streams {
+		if v.firstSeen.Before(first) {
+			first = v.firstSeen
+		}
+	}
 	for _, v := range streams[1:] {
 		for i, s := range v.history(now) {
 			slots[i].rows += s.rows
@@ -332,16 +434,48 @@ func history(streams []*streamView, now time.Time) (lags []console.LagPoint, rat
 	}
 	for i := range slots {
 		s := &slots[i]
-		rates = append(rates, console.RatePoint{At: s.start, RowsPerSecond: float64(s.rows) / slotLength.Seconds()})
-		if s.lag.total > 0 {
-			lags = append(lags, console.LagPoint{At: s.start, P50: s.lag.quantile(0.5), P99: s.lag.quantile(0.99)})
+		if s.start.Before(first.Add(-2 * slotLength)) {
+			continue // nobody watched yet
 		}
+		at := s.start.Add(slotLength) // what a slot says is known at its end
+		rates = append(rates, console.RatePoint{At: at, RowsPerSecond: float64(s.rows) / slotLength.Seconds()})
+		if s.lag.total > 0 {
+			lags = append(lags, console.LagPoint{At: at, P50: s.lag.quantile(0.5), P99: s.lag.quantile(0.99)})
+		}
+	}
+	// The slot that is still filling has no rate yet, but every lag in it is whole.
+	var filling lagHistogram
+	for _, v := range streams {
+		filling.merge(&v.slot(now).lag)
+	}
+	if filling.total > 0 {
+		lags = append(lags, console.LagPoint{At: now, P50: filling.quantile(0.5), P99: filling.quantile(0.99)})
 	}
 	return lags, rates
 }
 
-// rejectedShown is how many findings a page lists.
-const rejectedShown = 100
+// rejectedShown is how many findings are looked at for a page. It shows fewer, of
+// every kind.
+const rejectedShown = 1000
+
+// everyKind reorders findings so that the newest of each rule come first, then the
+// second of each, and so on: fifty times the same reason teach nobody anything.
+func everyKind(rows []console.RejectedRow) []console.RejectedRow {
+	seen := map[string]int{}
+	rank := make([]int, len(rows))
+	order := make([]int, len(rows))
+	for i := range rows {
+		order[i] = i
+		rank[i] = seen[rows[i].Rule+"\x00"+rows[i].Dataset.String()]
+		seen[rows[i].Rule+"\x00"+rows[i].Dataset.String()]++
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(rank[a], rank[b]) })
+	sorted := make([]console.RejectedRow, len(rows))
+	for i, from := range order {
+		sorted[i] = rows[from]
+	}
+	return sorted
+}
 
 // rejected adds the findings of a dataset: those of its node's last report, and
 // those of the rules over many records, which only the hub can judge.
@@ -400,6 +534,7 @@ func (m *monitor) flow(streams []*streamView, now time.Time) []console.FlowStep 
 		return nil
 	}
 	var source, read, held, landed, receipts int64
+	var newest time.Time
 	var rate float64
 	state := console.Matching
 	nodes := map[string]bool{}
@@ -412,6 +547,9 @@ func (m *monitor) flow(streams []*streamView, now time.Time) []console.FlowStep 
 		source += d.SourceRows
 		landed += v.state.Live
 		receipts += v.state.Batches
+		if list := v.receipts.entries; len(list) > 0 && list[len(list)-1].Applied.After(newest) {
+			newest = list[len(list)-1].Applied
+		}
 		rate += d.RowsPerSecond
 		state = worse(state, d.State)
 		nodes[v.stream.Node] = true
@@ -426,10 +564,10 @@ func (m *monitor) flow(streams []*streamView, now time.Time) []console.FlowStep 
 	return []console.FlowStep{
 		{Kind: console.SourceStep, State: state, Count: source},
 		{Kind: console.CaptureStep, State: state, Count: read, PerSecond: rate},
-		{Kind: console.CheckStep, State: state, Count: held, Detail: console.Text{Vi: "bị cách ly", En: "held back"}},
+		{Kind: console.CheckStep, State: state, Count: read, Detail: sentence("%s dòng bị giữ lại", "%s rows held back", held)},
 		{Kind: console.SpoolStep, State: state, Count: batches, Detail: sizeText(size)},
 		{Kind: console.HubStep, State: state, Count: landed, PerSecond: rate},
-		{Kind: console.ReceiptStep, State: state, Count: receipts},
+		{Kind: console.ReceiptStep, State: state, Count: receipts, Detail: newestText(newest)},
 	}
 }
 

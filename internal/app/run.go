@@ -8,25 +8,32 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/audit"
+	"github.com/lienthong/lienthong/internal/bus"
 	"github.com/lienthong/lienthong/internal/dictionary"
+	"github.com/lienthong/lienthong/internal/durable"
 	"github.com/lienthong/lienthong/internal/trust"
 )
 
 // RunHub runs a hub until ctx ends or it cannot go on. started is called once it
 // is open; first says that this data directory is new.
 func RunHub(ctx context.Context, config *HubConfig, parts HubParts, started func(h *Hub, first bool)) error {
-	_, err := os.Stat(filepath.Join(config.Data, "keys"))
-	first := errors.Is(err, os.ErrNotExist)
 	h, err := StartHub(ctx, config, parts)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	started(h, first)
+	// An attempt that failed, or a token made before the first start, does not count.
+	opened := filepath.Join(config.Data, "keys", "opened")
+	_, err = os.Stat(opened)
+	started(h, errors.Is(err, os.ErrNotExist))
+	if err := durable.WriteFile(opened, nil, 0o600); err != nil {
+		return err
+	}
 	select {
 	case <-ctx.Done():
 		return nil
@@ -58,6 +65,17 @@ func Invite(ctx context.Context, config *HubConfig, bloc, member, node string, l
 	code, err := lienthong.ParseMemberCode(member)
 	if err != nil {
 		return "", err
+	}
+	if !bus.NodeName(node) {
+		return "", &lienthong.Error{
+			Code: "node.name", Where: node, Vi: "tên nút không đúng dạng", En: "not a node name",
+			Hint: "1-32 ký tự a-z, 0-9, - / 1-32 of a-z, 0-9, -",
+		}
+	}
+	if !slices.Contains(blocs(), lienthong.Bloc(bloc)) {
+		return "", &lienthong.Error{
+			Code: "member.bloc", Where: bloc, Vi: "không có khối này", En: "no such bloc", Hint: blocHint(),
+		}
 	}
 	records, err := openStore(ctx, config, HubParts{})
 	if err != nil {
@@ -92,6 +110,12 @@ func Invite(ctx context.Context, config *HubConfig, bloc, member, node string, l
 // SignInLink makes a one-time sign-in link beside a hub that may be running.
 func SignInLink(ctx context.Context, config *HubConfig) (string, error) {
 	config.complete()
+	if config.Console == "off" {
+		return "", &lienthong.Error{
+			Code: "console.off", Where: config.path, Vi: "trung tâm này không mở giao diện web", En: "this hub has no console",
+			Hint: "đặt console: 127.0.0.1:8080 rồi khởi động lại / set console: 127.0.0.1:8080 and start again",
+		}
+	}
 	records, err := openStore(ctx, config, HubParts{})
 	if err != nil {
 		return "", err

@@ -1,7 +1,9 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,19 +13,46 @@ import (
 
 // The sentences that people read in the event feed, in both languages.
 
-func batchText(h *lienthong.BatchHeader, landed int) console.Text {
-	kind := console.Text{Vi: "Thay đổi", En: "Changes"}
-	switch h.Kind {
-	case lienthong.SnapshotBatch:
-		kind = console.Text{Vi: "Nạp lần đầu", En: "First load"}
-	case lienthong.RepairBatch:
-		kind = console.Text{Vi: "Sửa sai lệch", En: "Repair"}
-	case lienthong.ChangesBatch, lienthong.ShapeBatch, lienthong.CheckpointBatch, lienthong.DigestBatch, lienthong.ReportBatch:
+// sentence fills in counts, grouped as each language writes them.
+func sentence(vi, en string, counts ...int64) console.Text {
+	inVi, inEn := make([]any, len(counts)), make([]any, len(counts))
+	for i, n := range counts {
+		inVi[i], inEn[i] = grouped(n, '.'), grouped(n, ',')
 	}
-	return console.Text{
-		Vi: fmt.Sprintf("%s, lô %d: %d dòng, %d đã ghi", kind.Vi, h.Sequence, h.Count, landed),
-		En: fmt.Sprintf("%s, batch %d: %d rows, %d landed", kind.En, h.Sequence, h.Count, landed),
+	return console.Text{Vi: fmt.Sprintf(vi, inVi...), En: fmt.Sprintf(en, inEn...)}
+}
+
+func grouped(n int64, mark byte) string {
+	digits := strconv.FormatInt(n, 10)
+	var b strings.Builder
+	for i := range len(digits) {
+		if i > 0 && (len(digits)-i)%3 == 0 && digits[i-1] != '-' {
+			b.WriteByte(mark)
+		}
+		b.WriteByte(digits[i])
 	}
+	return b.String()
+}
+
+// about puts what a sentence is about before it.
+func about(title, t console.Text) console.Text {
+	return console.Text{Vi: title.Vi + ": " + t.Vi, En: title.En + ": " + t.En}
+}
+
+func changesText(rows, batches int64, datasets int) console.Text {
+	return sentence("%s thay đổi của %s tập dữ liệu đã về, trong %s lô", "%s changes of %s datasets landed, in %s batches", rows, int64(datasets), batches)
+}
+
+func matchesText(datasets int) console.Text {
+	return sentence("%s tập dữ liệu đã so hai đầu: khớp", "%s datasets compared at both ends: match", int64(datasets))
+}
+
+func repairText(landed int) console.Text {
+	return sentence("đã gửi lại phần sai lệch: %s dòng", "the differing part was sent again: %s rows", int64(landed))
+}
+
+func loadedText(title console.Text, rows int64) console.Text {
+	return about(title, sentence("nạp lần đầu xong, %s dòng", "first load done, %s rows", rows))
 }
 
 func refusalText(code string, sequence uint64) console.Text {
@@ -41,12 +70,17 @@ func refusalText(code string, sequence uint64) console.Text {
 	return console.Text{Vi: fmt.Sprintf("Lô %d: %s", sequence, vi), En: fmt.Sprintf("Batch %d: %s", sequence, en)}
 }
 
-func reconcileText(r *lienthong.Reconciliation) console.Text {
-	en := map[lienthong.ReconcileWord]string{lienthong.Matches: "match", lienthong.Differs: "differ", lienthong.Failed: "could not be compared"}[r.Result]
-	return console.Text{
-		Vi: fmt.Sprintf("Đối soát: %s; nguồn %d = ghi %d + cách ly %d", r.Result, r.SourceRows, r.LandedRows, r.Quarantined),
-		En: fmt.Sprintf("Reconciled: both ends %s; source %d = landed %d + held %d", en, r.SourceRows, r.LandedRows, r.Quarantined),
+func reconcileText(title console.Text, r *lienthong.Reconciliation) console.Text {
+	counts := []int64{r.SourceRows, r.LandedRows, r.Quarantined}
+	switch r.Result {
+	case lienthong.Differs:
+		return about(title, sentence("hai đầu không khớp: nguồn %s, đã về %s, cách ly %s; đang gửi lại phần lệch",
+			"both ends differ: source %s, landed %s, held %s; the differing part is being sent again", counts...))
+	case lienthong.Failed:
+		return about(title, console.Text{Vi: "không đối soát được", En: "could not be compared"})
+	case lienthong.Matches:
 	}
+	return about(title, sentence("khớp trở lại, nguồn %s = đã về %s + cách ly %s", "matches again, source %s = landed %s + held %s", counts...))
 }
 
 func comparison(r *lienthong.Reconciliation, digest string) console.Reconciliation {
@@ -56,41 +90,37 @@ func comparison(r *lienthong.Reconciliation, digest string) console.Reconciliati
 	}
 }
 
-func quarantineText(added int64) console.Text {
+func quarantineText(title console.Text, added int64) console.Text {
 	if added < 0 {
-		return console.Text{Vi: fmt.Sprintf("%d dòng được giải phóng khỏi cách ly", -added), En: fmt.Sprintf("%d rows released from quarantine", -added)}
+		return about(title, sentence("%s dòng đã sửa, ra khỏi cách ly", "%s rows corrected, out of quarantine", -added))
 	}
-	return console.Text{Vi: fmt.Sprintf("%d dòng bị cách ly", added), En: fmt.Sprintf("%d rows held back", added)}
+	return about(title, sentence("giữ lại %s dòng có lỗi", "%s rows with errors held back", added))
 }
 
-func shapeText(before, after *lienthong.Shape) console.Text {
+// shapeText says what is new in a shape. Fields are named as the dictionary
+// labels them.
+func shapeText(title console.Text, before, after *lienthong.Shape) console.Text {
 	if before == nil || before.Version == after.Version {
-		return console.Text{
-			Vi: fmt.Sprintf("Cấu trúc phiên bản %d: %d trường", after.Version, len(after.Fields)),
-			En: fmt.Sprintf("Shape version %d: %d fields", after.Version, len(after.Fields)),
+		return about(title, sentence("cấu trúc phiên bản %s, %s trường", "shape version %s, %s fields", int64(after.Version), int64(len(after.Fields))))
+	}
+	t := sentence("cấu trúc phiên bản %s", "shape version %s", int64(after.Version))
+	list := func(of, other *lienthong.Shape, vi, en string) {
+		var inVi, inEn []string
+		for i := range of.Fields {
+			f := &of.Fields[i]
+			if other.FieldIndex(f.Name) < 0 {
+				inVi = append(inVi, "“"+cmp.Or(f.LabelVi, f.Name)+"”")
+				inEn = append(inEn, "“"+cmp.Or(f.LabelEn, f.Name)+"”")
+			}
+		}
+		if len(inVi) > 0 {
+			t.Vi += ", " + vi + " " + strings.Join(inVi, ", ")
+			t.En += ", " + en + " " + strings.Join(inEn, ", ")
 		}
 	}
-	var added, gone []string
-	for _, f := range after.Fields {
-		if before.FieldIndex(f.Name) < 0 {
-			added = append(added, f.Name)
-		}
-	}
-	for _, f := range before.Fields {
-		if after.FieldIndex(f.Name) < 0 {
-			gone = append(gone, f.Name)
-		}
-	}
-	t := console.Text{Vi: fmt.Sprintf("Cấu trúc phiên bản %d", after.Version), En: fmt.Sprintf("Shape version %d", after.Version)}
-	if len(added) > 0 {
-		t.Vi += ", thêm " + strings.Join(added, ", ")
-		t.En += ", added " + strings.Join(added, ", ")
-	}
-	if len(gone) > 0 {
-		t.Vi += ", bỏ " + strings.Join(gone, ", ")
-		t.En += ", dropped " + strings.Join(gone, ", ")
-	}
-	return t
+	list(after, before, "thêm trường", "new field")
+	list(before, after, "bỏ trường", "without field")
+	return about(title, t)
 }
 
 func stoppedText(code string) console.Text {
@@ -101,6 +131,43 @@ func stoppedText(code string) console.Text {
 }
 
 func sizeText(size int64) console.Text {
-	s := fmt.Sprintf("%.1f MB", float64(size)/1e6)
-	return console.Text{Vi: strings.Replace(s, ".", ",", 1), En: s}
+	if size < 1000 {
+		return console.Text{}
+	}
+	unit, value := "kB", float64(size)/1e3
+	if size >= 1e6 {
+		unit, value = "MB", float64(size)/1e6
+	}
+	text := strconv.FormatFloat(value, 'f', 1, 64) + " " + unit
+	return console.Text{Vi: strings.Replace(text, ".", ",", 1), En: text}
+}
+
+// silentText says since when a node has not been heard.
+func silentText(node string, since time.Time) console.Text {
+	if since.IsZero() {
+		return console.Text{Vi: "nút " + node + " chưa lên tiếng từ khi trung tâm khởi động", En: "node " + node + " has not been heard since the hub started"}
+	}
+	clock := clockOf(since)
+	return console.Text{Vi: "nút " + node + " im lặng từ " + clock, En: "node " + node + " silent since " + clock}
+}
+
+func lateText(p99 time.Duration) console.Text {
+	seconds := int64(p99.Seconds())
+	return sentence("độ trễ %s giây, quá mức cho phép", "%s s behind, more than allowed", seconds)
+}
+
+func differsText(r *lienthong.Reconciliation) console.Text {
+	return sentence("hai đầu không khớp: nguồn %s, đã về %s, cách ly %s", "both ends differ: source %s, landed %s, held %s", r.SourceRows, r.LandedRows, r.Quarantined)
+}
+
+func newestText(at time.Time) console.Text {
+	if at.IsZero() {
+		return console.Text{}
+	}
+	return console.Text{Vi: "mới nhất " + clockOf(at), En: "newest " + clockOf(at)}
+}
+
+// clockOf is the time of day in Viet Nam.
+func clockOf(at time.Time) string {
+	return at.In(time.FixedZone("Asia/Ho_Chi_Minh", 7*3600)).Format(time.TimeOnly)
 }

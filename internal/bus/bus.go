@@ -137,6 +137,8 @@ func stream(ctx context.Context, js jetstream.JetStream, name, subject string, m
 		MaxBytes:   maxBytes,
 		MaxMsgSize: maxPayload,
 		Duplicates: 2 * time.Minute,
+		// Reading a message back gives its bytes; without this they come as base64 in JSON.
+		AllowDirect: true,
 	})
 	if err != nil {
 		return fmt.Errorf("bus: open stream %s: %w", name, err)
@@ -192,6 +194,8 @@ type Control struct {
 	Receipts []SignedReceipt `json:"receipts,omitempty"`
 	Expect   *Expect         `json:"expect,omitempty"`
 	Repair   *Repair         `json:"repair,omitempty"`
+	// Reconcile asks the node to compare all its datasets with the hub now.
+	Reconcile bool `json:"reconcile,omitempty"`
 }
 
 // SignedReceipt is a receipt as the hub signed it. Body is the exact JSON.

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -39,7 +40,9 @@ type NodeConfig struct {
 	Receipted func(ctx context.Context, receipts []SignedReceipt, parsed []lienthong.Receipt) error
 	// Repair is called when the hub asks for digest buckets.
 	Repair func(r Repair)
-	Log    *slog.Logger
+	// Reconcile is called when somebody at the hub wants a comparison now. It must not block.
+	Reconcile func()
+	Log       *slog.Logger
 }
 
 // Node keeps batches until the hub's receipt and sends them there in order.
@@ -62,8 +65,10 @@ type Node struct {
 	attempt     int
 	depth       int64 // bytes in the spool
 	incarnation string
+	life        string // part of message ids: what an earlier run sent must not make ours look sent twice
 	lastBeat    time.Time
 	progressed  time.Time
+	asked       time.Time // when askAgain last did something
 }
 
 type entryKey struct {
@@ -83,6 +88,8 @@ type entry struct {
 
 const (
 	spoolName = "SPOOL"
+	// askEvery is how often at most a lost receipt is asked for: an answer takes a while.
+	askEvery = time.Second
 	// cacheBytes of payload stay in memory between append and receipt, so that a batch
 	// that moves at once is never read back from disk.
 	cacheBytes = 8 << 20
@@ -112,7 +119,7 @@ func StartNode(ctx context.Context, config NodeConfig) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		config: config, byKey: map[entryKey]*entry{},
+		config: config, byKey: map[entryKey]*entry{}, life: rand.Text(),
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), receipts: make(chan Control, 256),
 	}
 	n.engine.log = config.Log
@@ -427,6 +434,9 @@ func (n *Node) onControl(m *nats.Msg) {
 	if c.Repair != nil && n.config.Repair != nil {
 		n.config.Repair(*c.Repair)
 	}
+	if c.Reconcile && n.config.Reconcile != nil {
+		n.config.Reconcile()
+	}
 	if len(c.Receipts) > 0 {
 		select {
 		case n.receipts <- c:
@@ -512,7 +522,7 @@ func (n *Node) send(ctx context.Context, e *entry, sealed *batch.Sealed, attempt
 			Signature:   msg.Header.Get(headerSignature), Payload: msg.Data,
 		}
 	}
-	return conn.PublishMsg(message(batchSubject(e.key.stream), e.digest+"."+strconv.Itoa(attempt), sealed))
+	return conn.PublishMsg(message(batchSubject(e.key.stream), e.digest+"."+n.life+"."+strconv.Itoa(attempt), sealed))
 }
 
 // settle verifies receipts, lets the owner record them, and only then removes the
@@ -552,6 +562,22 @@ func (n *Node) settle(ctx context.Context) {
 			}
 			purged = time.Now()
 		}
+	}
+}
+
+// askAgain sends again what lies before a receipted batch of its stream without a
+// receipt of its own: the hub applies a stream in order, so that receipt was lost on
+// the way, and nothing else would bring it while newer ones keep coming. Called with
+// mu held.
+func (n *Node) askAgain(receipts []lienthong.Receipt) {
+	newest := map[lienthong.Stream]uint64{}
+	for _, r := range receipts {
+		newest[r.Stream] = max(newest[r.Stream], r.Sequence)
+	}
+	lost := func(e *entry) bool { return e.sent && !e.done && e.key.sequence < newest[e.key.stream] }
+	if time.Since(n.asked) > askEvery && slices.ContainsFunc(n.entries[:min(n.unsent, len(n.entries))], lost) {
+		n.asked = time.Now()
+		n.rewind(lost)
 	}
 }
 
@@ -605,6 +631,7 @@ func (n *Node) accept(ctx context.Context, signed []SignedReceipt) uint64 {
 			e.sealed = nil
 		}
 	}
+	n.askAgain(parsed)
 	n.progressed = time.Now()
 	var number uint64
 	finished := 0

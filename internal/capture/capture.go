@@ -309,21 +309,36 @@ func (c *Capture) control(ctx context.Context) error {
 				time.AfterFunc(retryAfter, c.needSnapshot)
 			} else if c.ReconcileEvery > 0 {
 				err = c.reconcileAll(ctx)
+				c.soon(err)
 			}
 		case done := <-c.reconcile:
 			err = c.reconcileAll(ctx)
 			done <- err
 		case <-schedule:
 			err = c.reconcileAll(ctx)
+			c.soon(err)
 		case task := <-c.repairs:
 			what = "repair put off"
 			if err = c.repair(ctx, task); err == nil {
 				err = c.reconcileAll(ctx)
 			}
+			c.soon(err)
 		}
 		if err != nil && ctx.Err() == nil {
 			c.Log.WarnContext(ctx, "job put off", slog.String("what", what), slog.String("code", lienthong.ErrorCode(err)), slog.Any("error", err))
 		}
+	}
+}
+
+// compareAgainAfter is how long a comparison that failed waits for the next: long
+// enough not to burden a source that is in trouble, and much shorter than
+// ReconcileEvery may be.
+const compareAgainAfter = 30 * time.Second
+
+// soon compares again after a failure that nobody waits for.
+func (c *Capture) soon(err error) {
+	if err != nil && c.ReconcileEvery > 0 {
+		time.AfterFunc(min(compareAgainAfter, c.ReconcileEvery), c.needSnapshot)
 	}
 }
 

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -95,6 +96,14 @@ func (s *sink) Change(row *connector.Row) error {
 	}
 	w := d.live
 	o := w.take(row)
+	if row.Op == lienthong.Upsert && hasUnchanged(row.Values) && d.baseMissing(w.id) {
+		if completer, can := s.capture.Source.(connector.Completer); can {
+			if err := completer.Complete(s.ctx, row.Table, row.Values); err != nil {
+				return fmt.Errorf("capture: complete a row of %s: %w", d.stream.Dataset, err)
+			}
+			o = w.take(row)
+		}
+	}
 	d.read.Add(1)
 	d.changes.Add(1)
 	d.lastAt.Store(row.At)
@@ -124,6 +133,24 @@ func (s *sink) Change(row *connector.Row) error {
 		return s.ship()
 	}
 	return nil
+}
+
+// baseMissing reports whether the hub may have no state of the record that a value
+// could stay unchanged from: its first load is not complete, or it was held back.
+func (d *dataset) baseMissing(id []byte) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, wasOpen := d.open[string(id)]
+	return wasOpen || !d.snapshot
+}
+
+func hasUnchanged(values []lienthong.Value) bool {
+	for i := range values {
+		if values[i].State == lienthong.Unchanged {
+			return true
+		}
+	}
+	return false
 }
 
 // Truncate implements connector.Sink: the hub is told to drop every older row.

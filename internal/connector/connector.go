@@ -151,6 +151,16 @@ type Rejecter interface {
 	Reject(table int, version int64, field, reasonVi, reasonEn string) error
 }
 
+// Completer is a source whose upserts can have Unchanged values and that can say
+// what those are. Capture asks where the hub may have nothing to leave unchanged: while
+// the first load is on its way, and for a record that was held back.
+type Completer interface {
+	// Complete fills every Unchanged value of an upsert that Stream is delivering, from the
+	// row as it is now. That may be a later state: then the change that made it so follows
+	// in the stream with a higher version. A row that is gone gets nulls; its delete follows.
+	Complete(ctx context.Context, table int, values []lienthong.Value) error
+}
+
 // Destroyer is a source that can remove everything it keeps for us: slot,
 // publication, triggers, change tables.
 type Destroyer interface {

@@ -142,6 +142,35 @@ func TestPersonLooksAround(t *testing.T) {
 	}
 }
 
+// TestRenewalKeepsWhatAPersonDid: work that is done leaves the page, and what a
+// person has opened stays open when its part renews itself.
+func TestRenewalKeepsWhatAPersonDid(t *testing.T) {
+	tab := newTab(t)
+	book := newStorybook(busyOverview())
+	c := newConsole(t, book, nil)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.AddCookie(&http.Cookie{Name: sessionCookie, Value: "session-1"})
+		c.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(c.Close)
+	do := func(what string, actions ...chromedp.Action[chromedp.Void]) {
+		t.Helper()
+		if err := chromedp.Do(tab, actions...); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	do("open", chromedp.Navigate(server.URL+"/?lang=en"), chromedp.WaitVisible(chromedp.CSS(".connection .on")), chromedp.WaitVisible(chromedp.CSS(".job")))
+	do("a link to a closed part opens it", chromedp.Click(chromedp.CSS(`a[href="#catalogue"]`)), chromedp.WaitVisible(chromedp.CSS("#catalogue li")))
+	book.change(func(b *storybook) {
+		b.overview.Work = nil
+		b.overview.Databases = append(b.overview.Databases, DatabaseRow{Code: "maps", Name: Text{"Bản đồ", "Maps"}})
+	})
+	do("the catalogue renews itself", chromedp.Poll[chromedp.Void](`document.querySelector("#database-maps") !== null`, chromedp.WithPollingTimeout(10*time.Second)))
+	do("it is still open", chromedp.Poll[chromedp.Void](`document.querySelector("#catalogue").open`, chromedp.WithPollingTimeout(2*time.Second)))
+	do("the work is gone", chromedp.Poll[chromedp.Void](`document.querySelector(".job") === null`, chromedp.WithPollingTimeout(10*time.Second)))
+}
+
 // TestPagesObeyThePolicyInABrowser opens the pages and lets the browser itself
 // say whether the policy had to stop anything, and whether a page is wider than
 // a telephone.

@@ -37,12 +37,13 @@ func catalogue() map[string]Text {
 		"tile.datasets.none":    {"chưa đăng ký tập dữ liệu nào", "no dataset is registered yet"},
 		"tile.rows":             {"Bản ghi đã về trung tâm", "Records landed"},
 		"tile.rows.missing":     {"còn %s bản ghi đang về", "%s more on their way"},
+		"tile.rows.loading":     {"đang nạp lần đầu", "first load runs"},
 		"tile.rows.all":         {"đủ so với nguồn", "all that the sources have"},
 		"tile.rows.none":        {"chưa có bản ghi nào", "none yet"},
 		"tile.rate":             {"Bản ghi mỗi giây", "Records per second"},
 		"tile.rate.note":        {"đang về trung tâm lúc này", "landing at this moment"},
 		"tile.lag":              {"Độ trễ thường gặp", "Usual delay"},
-		"tile.lag.note":         {"từ nguồn đến trung tâm; 99 %% thay đổi về trong %s", "from source to hub; 99 %% of changes arrive within %s"},
+		"tile.lag.note":         {"từ nguồn đến trung tâm; 99 %% thay đổi về trong %s", "from source to hub; 99 %% of changes arrive within %s"},
 		"tile.lag.none":         {"chưa có thay đổi nào để đo", "no change to measure yet"},
 		"tile.quarantined":      {"Bản ghi cách ly", "Records in quarantine"},
 		"tile.quarantined.note": {"được giữ lại, chờ sửa tại nguồn", "held back until corrected at the source"},
@@ -77,7 +78,7 @@ func catalogue() map[string]Text {
 
 		"attention.title":     {"Cần chú ý", "Needs attention"},
 		"attention.none":      {"Không có việc nào cần xử lý.", "Nothing needs attention."},
-		"attention.gate":      {"trường định danh chưa đạt 100 %", "identifier fields are below 100 %"},
+		"attention.gate":      {"trường định danh chưa đạt 100 %%, %s bản ghi cách ly", "identifier fields below 100 %%, %s records quarantined"},
 		"attention.criterion": {"tiêu chí %s chỉ đạt %s %%", "criterion %s reaches only %s %%"},
 		"attention.shared":    {"%s cơ sở dữ liệu chưa có dịch vụ dùng chung nào được khai thác", "%s databases have no shared service in use"},
 		"attention.catalogue": {"%s cơ sở dữ liệu trong danh mục chưa kết nối", "%s databases of the catalogue are not connected"},
@@ -123,6 +124,7 @@ func catalogue() map[string]Text {
 		"databases.starting":      {"Đang chuẩn bị. Cơ sở dữ liệu hiện ra ngay khi nút đầu tiên kết nối.", "Getting ready. Databases appear as soon as the first node connects."},
 		"database.unverified":     {"chưa kiểm chứng", "unverified"},
 		"database.unverified.why": {"Mục này trong danh mục chưa có văn bản chính thức để đối chiếu.", "This entry of the catalogue has not been checked against an official text."},
+		"database.waiting":        {"Cơ sở dữ liệu này có trong danh mục nhưng chưa kết nối, nên chưa có số liệu nào để xem. Cơ quan chủ quản kết nối bằng cách đăng ký một nút với trung tâm; số liệu hiện ra ngay tại đây.", "This database is in the catalogue but not connected, so there are no figures to see. Its owner connects it by enrolling a node with the hub; the figures then appear here."},
 		"database.node":           {"nút", "node"},
 		"database.basis":          {"căn cứ", "legal basis"},
 
@@ -148,7 +150,7 @@ func catalogue() map[string]Text {
 		"criterion.thong_nhat": {"Thống nhất", "Unified"},
 		"criterion.dung_chung": {"Dùng chung", "Shared"},
 
-		"event.batch":      {"Lô dữ liệu", "Batch"},
+		"event.batch":      {"Dữ liệu về", "Landed"},
 		"event.receipt":    {"Biên nhận", "Receipt"},
 		"event.quarantine": {"Cách ly", "Quarantine"},
 		"event.shape":      {"Cấu trúc", "Shape"},
@@ -197,7 +199,6 @@ func catalogue() map[string]Text {
 		"criteria.failed":  {"%s lỗi / %s", "%s wrong / %s"},
 		"criteria.weight":  {"trọng số %s", "weight %s"},
 		"criteria.perfect": {"%s điều kiện đạt 100 %%", "%s conditions at 100 %%"},
-		"criteria.gated":   {"Trường định danh chưa đạt 100 %: chỉ số tổng hợp bị đánh đỏ.", "An identifier field is below 100 %: the index is marked red."},
 		"criteria.unknown": {"Chưa đo được.", "Could not be measured yet."},
 
 		"datasets.title":   {"Tập dữ liệu", "Datasets"},

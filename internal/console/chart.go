@@ -2,6 +2,7 @@ package console
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,7 +45,11 @@ type series struct {
 // newChart draws the series, which share both axes. It returns nil when there is
 // not enough to draw a line.
 func newChart(label func(float64) string, all ...series) *chart {
-	var first, last time.Time
+	return newChartOver(time.Time{}, time.Time{}, label, all...)
+}
+
+// newChartOver is newChart with an axis that reaches at least from first to last.
+func newChartOver(first, last time.Time, label func(float64) string, all ...series) *chart {
 	top, enough := 0.0, false
 	for _, s := range all {
 		enough = enough || len(s.samples) > 1
@@ -117,19 +122,31 @@ func sparkline(values []float64) string {
 	if len(values) < 2 {
 		return ""
 	}
-	top := 0.0
-	for _, v := range values {
-		top = math.Max(top, v)
-	}
-	if top == 0 {
-		top = 1
-	}
+	top := sparkTop(values)
 	var b strings.Builder
 	for i, v := range values {
 		if i > 0 {
 			b.WriteByte(' ')
 		}
-		writePoint(&b, float64(i)/float64(len(values)-1)*sparkWidth, sparkHeight-1-v/top*(sparkHeight-2))
+		writePoint(&b, float64(i)/float64(len(values)-1)*sparkWidth, sparkHeight-1-min(1, v/top)*(sparkHeight-2))
 	}
 	return b.String()
+}
+
+// sparkTop is what the line of a small chart is drawn against: a first load is a
+// thousand times a working day, and would flatten the day for as long as it shows.
+func sparkTop(values []float64) float64 {
+	var busy []float64
+	top := 0.0
+	for _, v := range values {
+		top = math.Max(top, v)
+		if v > 0 {
+			busy = append(busy, v)
+		}
+	}
+	if len(busy) == 0 {
+		return 1
+	}
+	slices.Sort(busy)
+	return math.Min(top, 3*busy[len(busy)/2])
 }

@@ -77,11 +77,15 @@ func newDatabaseView(page DatabasePage, words *words) databaseView {
 		p99.samples = append(p99.samples, sample{point.At, point.P99.Seconds()})
 	}
 	asLag := func(seconds float64) string { return words.duration(time.Duration(seconds * float64(time.Second))) }
-	view.LagChart = newChart(asLag, p99, p50)
+	var from, to time.Time // both charts stand one beside the other: same times
+	if n := len(page.RateHistory); n > 0 {
+		from, to = page.RateHistory[0].At, page.At
+	}
+	view.LagChart = newChartOver(from, to, asLag, p99, p50)
 	rates := series{class: "rate", filled: true}
 	for _, point := range page.RateHistory {
 		rates.samples = append(rates.samples, sample{point.At, point.RowsPerSecond})
 	}
-	view.RateChart = newChart(words.rate, rates)
+	view.RateChart = newChartOver(from, to, words.rate, rates)
 	return view
 }

@@ -218,12 +218,17 @@ func (s *eventStream) push(fragments []fragment) error {
 		}
 		s.sent[f.name] = f.html
 		b.WriteString("event: " + f.name + "\n")
+		empty := true
 		for line := range bytes.Lines(f.html) {
 			if line = bytes.TrimSpace(line); len(line) > 0 {
 				b.WriteString("data: ")
 				b.Write(line)
 				b.WriteByte('\n')
+				empty = false
 			}
+		}
+		if empty {
+			b.WriteString("data:\n") // browsers drop an event without data, and the old part would stay
 		}
 		b.WriteByte('\n')
 	}

@@ -24,7 +24,10 @@ type story struct {
 func stories() []story {
 	return []story{
 		{"busy overview", "/", 200, func() *storybook { return newStorybook(busyOverview()) }, []string{
-			"5/7", "418.902", "18 ms / 74 ms", "9f31c07be55a…", "toàn vẹn lúc 16:04:58", "1 trên 34 tỉnh, thành phố đã kết nối",
+			"1 trên 4 cơ sở dữ liệu không khớp với nguồn", "421.387 bản ghi tại nguồn = 418.902 đã về + 2.485 cách ly đối soát lúc 16:04:47",
+			"CSDL đất đai Cà Mau: 2 phần đang gửi lại", "CSDL quốc gia về dân cư: trường định danh chưa đạt 100 %, 1.236 bản ghi cách ly", "CSDL hộ tịch điện tử toàn quốc: tiêu chí Sạch chỉ đạt 71,5 %",
+			"1 cơ sở dữ liệu khác trong danh mục", "Chuyên ngành 1", "CSDL người lao động và việc làm Bộ Nội vụ chưa kiểm chứng",
+			"5/7", "418.902", "18 ms", "99 % thay đổi về trong 74 ms", "9f31c07be55a…", "toàn vẹn lúc 16:04:58", "1 trên 34 tỉnh, thành phố đã kết nối",
 			"Quần đảo Hoàng Sa (Đà Nẵng)", "Quần đảo Trường Sa (Khánh Hòa)", "Biển Đông", "Không khớp", "1.236 cách ly", "chưa kiểm chứng",
 			"98,3", "51.200 / 75.000 · 68 %", "42 ms / 1,3 giây", "Viện kiểm sát nhân dân tối cao", "Từ chối một lô có chữ ký giả",
 		}},
@@ -33,9 +36,10 @@ func stories() []story {
 		}},
 		{"failing overview", "/", 200, func() *storybook { return newStorybook(failingOverview()) }, []string{"KHÔNG toàn vẹn", "Lỗi", "chưa có thay đổi nào để đo"}},
 		{"busy database", "/database/population", 200, func() *storybook { return newStorybook(busyOverview(), busyDatabase()) }, []string{
-			"Hàng đợi bền", "Số định danh cá nhân phải có đúng 12 chữ số", "0962•••••89", "12 dòng mới nhất trên tổng số 1.902",
+			"Hàng đợi bền", "Số định danh cá nhân phải có đúng 12 chữ số", "0962•••••89", "12 dòng trên tổng số 1.902",
 			"Mâu thuẫn giữa các trường", "phiên bản 2", "13/14 trường theo từ điển", "cột “ngay_chuyen” đã biến mất", "2 phần đang gửi lại",
-			"nửa tỷ lệ trường bắt buộc", "199.812 / 200.000", "1.204", "điểm kiểm", "CSDL quốc gia về dân cư",
+			"nửa tỷ lệ trường bắt buộc", "199.812 / 200.000 → 99,9 trọng số 3", "3.260 lỗi / 200.000 → 98,3", "1 điều kiện đạt 100 %",
+			"200.000 = 198.764 về + 1.236 cách ly", "1.204", "điểm kiểm", "CSDL quốc gia về dân cư",
 		}},
 		{"empty database", "/database/labour", 200, func() *storybook { return newStorybook(busyOverview(), emptyDatabase()) }, []string{
 			"chưa có gì chảy qua", "Chưa đủ số liệu để vẽ", "Chưa đo được", "Chưa phát hiện lỗi nào", "Chưa đối soát lần nào", "chưa ký biên nhận nào",
@@ -279,6 +283,7 @@ func TestCatalogue(t *testing.T) {
 	add("state", "none", "syncing", "matching", "behind", "differing", "failing")
 	add("result", "none", "matches", "differs", "failed")
 	add("event", "batch", "receipt", "quarantine", "shape", "reconcile", "audit", "alarm")
+	add("class", "none", string(lienthong.NationalDatabase), string(lienthong.SpecialisedDatabase), string(lienthong.PoliticalDatabase), string(lienthong.LocalDatabase))
 	for _, step := range []FlowKind{SourceStep, CaptureStep, CheckStep, SpoolStep, HubStep, ReceiptStep} {
 		add("flow", string(step))
 		add("flow.unit", string(step))

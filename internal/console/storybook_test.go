@@ -217,9 +217,9 @@ func storyCriteria(values ...float64) []CriterionScore {
 		one := CriterionScore{Criterion: criterion, Formula: formulas[i]}
 		if i < len(values) {
 			one.Score = Score{Known: true, Percent: values[i]}
-			one.Parts = []Part{{Label: Text{"đạt", "passed"}, Passed: int64(values[i] * 2000), Total: 200_000}}
+			one.Parts = []Part{{Label: Text{"giá trị sai", "a wrong value"}, Passed: int64(values[i] * 2000), Total: 200_000, Percent: values[i], Weight: 1, Rule: true}}
 			if i == 1 {
-				one.Parts = append(one.Parts, Part{Label: Text{"bao phủ so với số đã công bố", "coverage of the declared count"}, Passed: 199_812, Total: 200_000})
+				one.Parts = append(one.Parts, Part{Label: Text{"bao phủ so với số đã công bố", "coverage of the declared count"}, Passed: 199_812, Total: 200_000, Percent: 99.906, Weight: 3})
 			}
 		}
 		if criterion == lienthong.Shared {
@@ -243,15 +243,15 @@ func busyOverview() Overview {
 	now := storyTime()
 	return Overview{
 		At:        now,
-		Totals:    Totals{Datasets: 7, Matching: 5, SourceRows: 421_387, LandedRows: 418_902, Quarantined: 2_485, RowsPerSecond: 1_284.4, Lag: Lag{true, 18 * time.Millisecond, 74 * time.Millisecond}},
+		Totals:    Totals{Datasets: 7, Matching: 5, SourceRows: 421_387, LandedRows: 418_902, Quarantined: 2_485, Compared: Comparison{421_387, 418_902, 2_485}, ComparedAt: now.Add(-20 * time.Second), RowsPerSecond: 1_284.4, Lag: Lag{true, 18 * time.Millisecond, 74 * time.Millisecond}},
 		Audit:     AuditHead{Entries: 12_841, Root: "9f31c07be55a8d2204c7aa10b3f8e4d6", Checked: true, Verified: true, VerifiedAt: now.Add(-9 * time.Second)},
 		Provinces: storyProvinces(), Members: storyMembers(),
 		Databases: []DatabaseRow{
-			{Code: "population", Name: Text{"CSDL quốc gia về dân cư", "National population database"}, Owner: Text{"Bộ Công an", "Ministry of Public Security"}, OwnerCode: "G01", Confidence: "A", State: Matching, SourceRows: 200_000, LandedRows: 198_764, Quarantined: 1_236, Lag: Lag{true, 16 * time.Millisecond, 61 * time.Millisecond}, RowsPerSecond: 812, Rates: storyRates(40, 700), Criteria: storyCriteria(98.37, 96.4, 99.96, 100, 92.3, 0), Index: Score{Known: true, Percent: 97.4}},
+			{Code: "population", Name: Text{"CSDL quốc gia về dân cư", "National population database"}, Owner: Text{"Bộ Công an", "Ministry of Public Security"}, OwnerCode: "G01", Confidence: "A", State: Matching, SourceRows: 200_000, LandedRows: 198_764, Quarantined: 1_236, Lag: Lag{true, 16 * time.Millisecond, 61 * time.Millisecond}, RowsPerSecond: 812, Rates: storyRates(40, 700), Criteria: storyCriteria(98.37, 96.4, 99.96, 100, 92.3, 0), Index: Score{Known: true, Percent: 97.4, Gated: true}},
 			{Code: "civil_status", Name: Text{"CSDL hộ tịch điện tử toàn quốc", "National civil status database"}, Owner: Text{"Bộ Tư pháp", "Ministry of Justice"}, OwnerCode: "G15", Confidence: "A", State: Syncing, SourceRows: 121_003, LandedRows: 96_112, Quarantined: 902, Lag: Lag{true, 42 * time.Millisecond, 1300 * time.Millisecond}, RowsPerSecond: 9.26, Rates: storyRates(40, 9), Criteria: storyCriteria(93.2, 88.1, 71.5, 99.1, 100, 0), Index: Score{Known: true, Percent: 90.3}},
-			{Code: "land", Name: Text{"CSDL đất đai Cà Mau", "Land database of Ca Mau"}, Owner: Text{"UBND tỉnh Cà Mau", "People's Committee of Ca Mau"}, OwnerCode: "H12", Confidence: "C", State: Differing, SourceRows: 81_234, LandedRows: 80_887, Quarantined: 347, Lag: Lag{}, Rates: nil, Criteria: storyCriteria(72.4, 81, 90), Index: Score{Known: true, Percent: 81.1}},
+			{Code: "land", Name: Text{"CSDL đất đai Cà Mau", "Land database of Ca Mau"}, Owner: Text{"UBND tỉnh Cà Mau", "People's Committee of Ca Mau"}, OwnerCode: "H12", Confidence: "C", State: Differing, Reason: Text{"2 phần đang gửi lại", "2 parts being resent"}, SourceRows: 81_234, LandedRows: 80_887, Quarantined: 347, Lag: Lag{}, Rates: nil, Criteria: storyCriteria(72.4, 81, 90), Index: Score{Known: true, Percent: 81.1}},
 			{Code: "administrative_units", Name: Text{"Danh mục đơn vị hành chính", "Catalogue of administrative units"}, Owner: Text{"Bộ Nội vụ", "Ministry of Home Affairs"}, OwnerCode: "G09", Confidence: "A", State: Behind, SourceRows: 13_890, LandedRows: 13_890, Lag: Lag{true, 3 * time.Minute, 7 * time.Hour}, Rates: storyRates(40, 1), Criteria: storyCriteria(100, 100, 100, 76, 100, 100), Index: Score{Known: true, Percent: 96}},
-			{Code: "labour", Name: Text{"CSDL người lao động và việc làm", "Labour and employment database"}, Owner: Text{"Bộ Nội vụ", "Ministry of Home Affairs"}, OwnerCode: "G09", Confidence: "C"},
+			{Code: "labour", Name: Text{"CSDL người lao động và việc làm", "Labour and employment database"}, Owner: Text{"Bộ Nội vụ", "Ministry of Home Affairs"}, OwnerCode: "G09", Class: lienthong.SpecialisedDatabase, Confidence: "C"},
 		},
 		Work: []Work{
 			{Name: Text{"Nạp lần đầu", "First load"}, Where: "civil_status.births", Done: 51_200, Total: 75_000, RowsPerSecond: 21_400},
@@ -284,7 +284,7 @@ func busyDatabase() DatabasePage {
 			{Kind: ReceiptStep, State: Matching, Count: 1_204, Detail: Text{"mới nhất 16:05:06", "newest 16:05:06"}},
 		},
 		Datasets: []DatasetRow{
-			{ID: persons, Title: Text{"Công dân", "Persons"}, State: Matching, SourceRows: 200_000, LandedRows: 198_764, Quarantined: 1_236, Superseded: 0, Changes: 41_877, ShapeVersion: 2, Fields: 14, MappedFields: 13, Reconciled: lienthong.Matches, ReconciledAt: now.Add(-20 * time.Second), Lag: Lag{true, 16 * time.Millisecond, 61 * time.Millisecond}, RowsPerSecond: 812},
+			{ID: persons, Title: Text{"Công dân", "Persons"}, State: Matching, SourceRows: 200_000, LandedRows: 198_764, Quarantined: 1_236, Superseded: 0, Changes: 41_877, ShapeVersion: 2, Fields: 14, MappedFields: 13, Reconciled: lienthong.Matches, ReconciledAt: now.Add(-20 * time.Second), Compared: Comparison{200_000, 198_764, 1_236}, Lag: Lag{true, 16 * time.Millisecond, 61 * time.Millisecond}, RowsPerSecond: 812},
 			{ID: lienthong.DatasetID{Database: "population", Name: "moves"}, Title: Text{"Chuyển nơi ở", "Moves"}, State: Failing, Stopped: Text{"cột “ngay_chuyen” đã biến mất khỏi nguồn. Khôi phục cột hoặc sửa ánh xạ rồi chạy lại.", "column “ngay_chuyen” is gone from the source. Restore it or correct the mapping, then resume."}, SourceRows: 8_112, LandedRows: 8_112, ShapeVersion: 1, Fields: 6, MappedFields: 6},
 		},
 		Shapes: []ShapeChange{

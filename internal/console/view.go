@@ -38,7 +38,7 @@ const CodeUnknownDatabase = "database.unknown"
 
 // User is the person who looks.
 type User struct {
-	Name string
+	Name string // empty: whoever holds the role
 	Role Text
 }
 
@@ -271,6 +271,7 @@ type DatasetRow struct {
 	ID            lienthong.DatasetID
 	Title         Text
 	State         State
+	Reason        Text // why the state is not good; may be empty
 	Stopped       Text // why it stopped and what to do; empty while it runs
 	SourceRows    int64
 	LandedRows    int64

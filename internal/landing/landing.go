@@ -140,7 +140,7 @@ type frozenDigest struct {
 
 const (
 	groupBatches = 64
-	groupBytes   = 4 << 20
+	groupBytes   = 1 << 20 // of payload: some 15,000 rows, where larger writes stop gaining
 	// askAgain is how long the hub waits before it repeats a request to resend.
 	askAgain = 300 * time.Millisecond
 )

@@ -88,6 +88,9 @@ func (s *Store) Apply(ctx context.Context, items []Item) ([]Applied, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, rows := range a.pending {
+		s.giveSet(rows.set)
+	}
 	for _, i := range a.fresh {
 		if n := len(a.results[i].Refused); n > 0 {
 			s.config.Logger.WarnContext(ctx, "store: rows refused", slog.String("stream", items[i].Header.String()),
@@ -214,7 +217,7 @@ func (a *application) pendingFor(ctx context.Context, item *Item, l *layout) (*p
 		rows.set.reset(l)
 	}
 	if rows == nil {
-		rows = &pendingRows{set: newChangeSet(l)}
+		rows = &pendingRows{set: a.store.takeSet(l)}
 		a.pending[item.Header.Stream] = rows
 	}
 	rows.snapshot = snapshot
@@ -357,7 +360,7 @@ func (a *application) tally(state *streamState) func(*change, []byte, outcome) {
 			if a.items[ch.item].Header.Kind == lienthong.ChangesBatch {
 				state.Changes++
 			}
-		case ignored:
+		case ignored, marked:
 			into.Ignored++
 		case incomplete:
 			into.Refused = append(into.Refused, Refusal{ID: slices.Clone(id), Reason: refusedIncomplete})
@@ -491,6 +494,38 @@ func (c *changeSet) group(records []*record) {
 			groups[string(key)] = number
 		}
 		r.group = number
+	}
+}
+
+// keptSets and keptRows bound the memory that waits for the next Apply.
+const (
+	keptSets = 2
+	keptRows = 40_000
+)
+
+func (s *Store) takeSet(l *layout) *changeSet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.sets)
+	if n == 0 {
+		return newChangeSet(l)
+	}
+	set := s.sets[n-1]
+	s.sets = s.sets[:n-1]
+	set.layout = l
+	return set
+}
+
+// giveSet takes back the set of an Apply that nothing reads any more.
+func (s *Store) giveSet(set *changeSet) {
+	if cap(set.changes) > keptRows {
+		return
+	}
+	set.reset(nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.sets) < keptSets {
+		s.sets = append(s.sets, set)
 	}
 }
 

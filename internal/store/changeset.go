@@ -69,8 +69,9 @@ type changeSet struct {
 	layout  *layout
 	records []record
 	changes []change
-	plain   bool // upserts of whole rows only
-	arena   []lienthong.Value
+	plain   bool                // upserts of whole rows only
+	arena   [][]lienthong.Value // blocks of blockValues
+	block   int                 // the one being filled
 	seed    maphash.Seed
 	slots   []int32 // open addressing: index into records + 1
 }
@@ -79,10 +80,18 @@ func newChangeSet(l *layout) *changeSet {
 	return &changeSet{layout: l, plain: true, seed: maphash.MakeSeed()}
 }
 
+// reset empties the set and keeps its memory, but nothing that points into
+// payloads.
 func (c *changeSet) reset(l *layout) {
 	c.layout, c.plain = l, true
+	clear(c.records)
+	clear(c.changes)
 	c.records, c.changes = c.records[:0], c.changes[:0]
-	c.arena = c.arena[:0]
+	for i := range c.arena {
+		clear(c.arena[i])
+		c.arena[i] = c.arena[i][:0]
+	}
+	c.block = 0
 	clear(c.slots)
 }
 
@@ -123,15 +132,25 @@ func (c *changeSet) read(rows Rows, item int32, refuse func(id []byte, reason st
 	return rows.Err()
 }
 
-// keep copies values into the arena. A full arena is left to its owners and a
-// new one begun, so that slices given out stay valid.
+// blockValues is how many values one block of the arena holds: more than the
+// widest row has.
+const blockValues = 8192
+
+// keep copies values into the arena. Blocks never move, so that slices given out
+// stay valid.
 func (c *changeSet) keep(values []lienthong.Value) []lienthong.Value {
-	if len(c.arena)+len(values) > cap(c.arena) {
-		c.arena = make([]lienthong.Value, 0, max(4096, len(values), min(2*cap(c.arena), 1<<17)))
+	if c.block == len(c.arena) {
+		c.arena = append(c.arena, make([]lienthong.Value, 0, blockValues))
 	}
-	start := len(c.arena)
-	c.arena = append(c.arena, values...)
-	return c.arena[start:len(c.arena):len(c.arena)]
+	b := c.arena[c.block]
+	if len(b)+len(values) > cap(b) {
+		c.block++
+		return c.keep(values)
+	}
+	start := len(b)
+	b = append(b, values...)
+	c.arena[c.block] = b
+	return b[start:len(b):len(b)]
 }
 
 // find returns the index of the record with the id, and adds it when it is new.
@@ -171,6 +190,7 @@ type outcome uint8
 const (
 	landed outcome = iota
 	ignored
+	marked // ignored, but what is older than it is void from now on
 	incomplete
 	alreadyRefused
 )
@@ -222,7 +242,11 @@ func (r *record) apply(ch *change, sameVersionWins bool) outcome {
 			if ch.refused {
 				return alreadyRefused
 			}
-			return ignored
+			// The record never landed, but an older state of it may still be on its way: a
+			// snapshot overtaken by this change. The mark keeps that from landing.
+			r.values, r.is, r.allKept = nil, deleted, false
+			r.version, r.at, r.touched = ch.version, ch.at, true
+			return marked
 		}
 		if r.is != deleted {
 			r.is = held

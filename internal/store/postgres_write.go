@@ -446,8 +446,8 @@ type copyRows struct {
 }
 
 func (c *copyRows) Read(p []byte) (int, error) {
-	if c.at == len(c.buf) {
-		c.buf, c.at = c.buf[:0], 0
+	if len(c.buf)-c.at < copyPiece {
+		c.buf, c.at = c.buf[:copy(c.buf, c.buf[c.at:])], 0
 	}
 	for len(c.buf)-c.at < copyPiece && c.next < c.count {
 		c.buf = c.encode(c.buf, c.next)

@@ -74,6 +74,7 @@ type Store struct {
 	mu         sync.Mutex
 	layouts    map[layoutKey]*layout
 	registered map[lienthong.Stream]bool
+	sets       []*changeSet  // memory of earlier Applies
 	cautious   map[int64]int // streams whose snapshot met rows that were there: batches to go before trying again
 }
 

@@ -350,14 +350,20 @@ func TestHoldKeepsTheLastGoodState(t *testing.T) {
 		equal(t, p.apply(lienthong.ChangesBatch, hold("1", 2), hold("2", 2), hold("1", 1)), Applied{Landed: 1, Ignored: 2, AppliedAt: clock.UnixMicro()})
 		equal(t, len(p.records()), 0)
 		equal(t, p.state().Held, int64(1))
+		// A snapshot that the hold overtook brings back no state of before it.
+		equal(t, p.apply(lienthong.SnapshotBatch, row("2", 1, text("old"), text("old"))).Ignored, 1)
+		equal(t, len(p.records()), 0)
+		p.apply(lienthong.ChangesBatch, row("2", 3, text("good"), text("again")))
+		equal(t, p.records(), map[string][]lienthong.Value{"2": {text("2"), text("good"), text("again")}})
+		p.apply(lienthong.ChangesBatch, remove("2", 4))
 		p.apply(lienthong.ChangesBatch, row("1", 3, text("a3"), unchanged))
 		equal(t, p.records(), map[string][]lienthong.Value{"1": {text("1"), text("a3"), text("b")}})
 		p.apply(lienthong.ChangesBatch, row("1", 4, text("a4"), text("b4")), hold("1", 5))
 		st := p.state()
-		equal(t, []int64{st.Live, st.Held, st.Deleted}, []int64{0, 1, 0})
+		equal(t, []int64{st.Live, st.Held, st.Deleted}, []int64{0, 1, 1})
 		p.apply(lienthong.ChangesBatch, remove("1", 6), hold("1", 7), row("1", 6, text("late"), text("late")))
 		st = p.state()
-		equal(t, []int64{st.Live, st.Held, st.Deleted}, []int64{0, 0, 1})
+		equal(t, []int64{st.Live, st.Held, st.Deleted}, []int64{0, 0, 2})
 	})
 }
 

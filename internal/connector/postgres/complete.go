@@ -3,13 +3,16 @@ package postgres
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/lienthong/lienthong"
+	"github.com/lienthong/lienthong/internal/connector"
 )
 
 // complete fills what a change of key left out, large values that stayed as they
@@ -17,29 +20,69 @@ import (
 // then the change that made it so follows in the stream with a higher version. A
 // row that is gone by now has its delete following, and gets nulls meanwhile.
 func (r *reader) complete(ctx context.Context, t *table) error {
+	return r.source.complete(ctx, t, positionOf(r.commit), r.fresh)
+}
+
+var _ connector.Completer = (*Source)(nil)
+
+// Complete implements connector.Completer. It may be called only by the sink,
+// during Change.
+func (s *Source) Complete(ctx context.Context, _ int, values []lienthong.Value) error {
+	if s.delivering == nil || len(s.delivering.columns) != len(values) {
+		return nil
+	}
+	return s.complete(ctx, s.delivering, s.deliveringAt, values)
+}
+
+// complete reads inside an open view that shows the change, so that whoever
+// compares with that view finds no state from after it.
+func (s *Source) complete(ctx context.Context, t *table, at lienthong.Position, values []lienthong.Value) error {
+	s.viewing.Lock()
+	defer s.viewing.Unlock()
+	snapshot := ""
+	if v := s.shown; v != nil && !v.position.Before(at) {
+		snapshot = v.snapshot
+	}
 	var columns, where []string
 	var formats []int16
 	var wanted []int
-	for i := range r.fresh {
-		if r.fresh[i].State == lienthong.Unchanged {
+	for i := range values {
+		if values[i].State == lienthong.Unchanged {
 			wanted = append(wanted, i)
 			columns = append(columns, t.expression(i))
 			formats = append(formats, pgx.BinaryFormatCode)
-			r.fresh[i] = lienthong.Value{}
+			values[i] = lienthong.Value{}
 		}
 	}
 	key := make([][]byte, len(t.Key))
 	for n, i := range t.Key {
 		where = append(where, pgx.Identifier{t.Columns[i].Name}.Sanitize()+" = $"+strconv.Itoa(n+1))
 		if kind := t.Columns[i].Kind; kind == lienthong.Binary {
-			key[n] = hex.AppendEncode([]byte(`\x`), r.fresh[i].Bytes)
+			key[n] = hex.AppendEncode([]byte(`\x`), values[i].Bytes)
 		} else {
-			key[n] = slices.Clip(r.fresh[i].AppendText(nil, kind))
+			key[n] = slices.Clip(values[i].AppendText(nil, kind))
 		}
 	}
 	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + t.Name + " WHERE " + strings.Join(where, " AND ")
-	return r.source.with(ctx, func(conn *pgx.Conn) error {
+	return s.with(ctx, func(conn *pgx.Conn) error {
+		if snapshot != "" {
+			// A view that has broken cannot be compared with either: then the row as it is serves.
+			_ = importSnapshot(ctx, conn.PgConn(), snapshot)
+		}
+		if conn.PgConn().TxStatus() == 'E' {
+			if err := conn.PgConn().Exec(ctx, "ROLLBACK").Close(); err != nil {
+				return err
+			}
+		}
 		result := conn.PgConn().ExecParams(ctx, query, key, nil, nil, formats).Read()
+		if conn.PgConn().TxStatus() != 'I' && !conn.IsClosed() {
+			if err := conn.PgConn().Exec(ctx, "ROLLBACK").Close(); err != nil {
+				return err
+			}
+		}
+		if vanished(result.Err) {
+			return nil
+		}
 		if result.Err != nil || len(result.Rows) == 0 {
 			return result.Err
 		}
@@ -48,11 +91,18 @@ func (r *reader) complete(ctx context.Context, t *table) error {
 			if value == nil {
 				continue
 			}
-			var ok bool
-			if r.arena, ok = decodeBinary(t.columns[i].codec, value, &r.fresh[i], r.arena); !ok {
+			// Rows are seldom completed, so each value may have memory of its own.
+			if _, ok := decodeBinary(t.columns[i].codec, value, &values[i], nil); !ok {
 				return damaged(t.Name)
 			}
 		}
 		return nil
 	})
+}
+
+// vanished reports whether a column or the table is no longer there. The stream
+// has that change still to come; to wait for it here would be for ever.
+func vanished(err error) bool {
+	var told *pgconn.PgError
+	return errors.As(err, &told) && (told.Code == "42703" || told.Code == "42P01")
 }

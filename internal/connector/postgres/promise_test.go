@@ -462,3 +462,37 @@ func TestViewDescribesItself(t *testing.T) {
 		}
 	}
 }
+
+// TestComplete asks for the large value that an update left alone, as capture does
+// where the hub has nothing to leave unchanged.
+func TestComplete(t *testing.T) {
+	dsn := own(t).Database(t)
+	conn := connectTo(t, dsn)
+	large := strings.Repeat("đặc biệt ", 800)
+	exec(t, conn, "CREATE TABLE t (id text PRIMARY KEY, small text, large text)", "ALTER TABLE t ALTER COLUMN large SET STORAGE EXTERNAL",
+		"INSERT INTO t VALUES ('there', 'a', '"+large+"'), ('gone', 'a', '"+large+"')")
+	s := openSource(t, dsn)
+	pos, err := s.Start(t.Context(), []string{"public.t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(t, conn, "UPDATE t SET small = 'b'", "DELETE FROM t WHERE id = 'gone'", "INSERT INTO t VALUES ('stop')")
+	got := map[string]string{}
+	sink := &seen{kinds: []lienthong.Kind{lienthong.Text, lienthong.Text, lienthong.Text}}
+	sink.each = func(row *connector.Row) {
+		if row.Op != lienthong.Upsert {
+			return
+		}
+		if row.Values[2].State != lienthong.Unchanged {
+			t.Errorf("the large value of %s was sent although it did not change", row.Values[0].Bytes)
+		}
+		if err := s.Complete(t.Context(), row.Table, row.Values); err != nil {
+			t.Error(err)
+		}
+		got[string(row.Values[0].Bytes)] = show(&row.Values[1], lienthong.Text) + " " + show(&row.Values[2], lienthong.Text)
+	}
+	streamUntilStop(t, s, pos, sink)
+	if diff := cmp.Diff(map[string]string{"there": "b " + large, "gone": "b ∅"}, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -54,6 +54,7 @@ type relation struct {
 type heldRow struct {
 	op     lienthong.Op
 	table  int
+	layout *table
 	values []lienthong.Value
 }
 
@@ -166,6 +167,7 @@ func (r *reader) ended() error {
 				Table: h.table, Op: h.op, At: r.at, Values: h.values,
 				Version: versionAt(r.commit, sequenceHeld),
 			}
+			r.source.delivering, r.source.deliveringAt = h.layout, positionOf(r.commit)
 			if err := r.deliver(r.sink.Change(&r.row)); err != nil {
 				return err
 			}
@@ -276,6 +278,7 @@ func (r *reader) emit(rel *relation, op lienthong.Op, values []lienthong.Value) 
 	r.row = connector.Row{
 		Table: rel.index, Op: op, Version: versionAt(r.commit, sequence), At: r.at, Values: values,
 	}
+	r.source.delivering, r.source.deliveringAt = rel.table, positionOf(r.commit)
 	return r.deliver(r.sink.Change(&r.row))
 }
 
@@ -297,7 +300,7 @@ func (r *reader) hold(rel *relation, op lienthong.Op, values []lienthong.Value) 
 		v.Bytes = slices.Clone(v.Bytes)
 		kept[i] = v
 	}
-	r.held[string(key)] = &heldRow{op: op, table: rel.index, values: kept}
+	r.held[string(key)] = &heldRow{op: op, table: rel.index, layout: rel.table, values: kept}
 }
 
 // tuple decodes a row into values, and returns what follows it.

@@ -1,19 +1,23 @@
 package postgres
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/connector"
@@ -64,6 +68,11 @@ type Source struct {
 	streaming     atomic.Bool
 	wake          chan struct{} // an acknowledgement waits to be sent
 	sequenceLimit uint32
+	delivering    *table // of the row that Stream is handing to the sink; owned by Stream
+	deliveringAt  lienthong.Position
+
+	viewing sync.Mutex // a view is being opened, or a row completed, and not both
+	shown   *view      // the newest open view; guarded by viewing
 
 	mu     sync.Mutex // guards what follows, held for the length of one statement
 	admin  *pgx.Conn
@@ -147,12 +156,24 @@ func (s *Source) connect(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// connectReplication opens a connection that speaks the replication protocol.
-func (s *Source) connectReplication(ctx context.Context, build pgconn.BuildFrontendFunc) (*pgconn.PgConn, error) {
+// connectReplication opens a connection that speaks the replication protocol. One
+// that streams reads through g and tells seen of its buffer.
+func (s *Source) connectReplication(ctx context.Context, g *gatherer, seen func(*bufio.Reader)) (*pgconn.PgConn, error) {
 	cfg := s.sql.Config.Copy()
 	cfg.RuntimeParams["replication"] = "database"
-	if build != nil {
-		cfg.BuildFrontend = build
+	if g != nil {
+		dial, build := cfg.DialFunc, buildFrontend(seen)
+		cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, network, addr)
+			if err == nil {
+				g.socket, _ = conn.(syscall.Conn)
+			}
+			return conn, err
+		}
+		cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+			g.from = r
+			return build(g, w)
+		}
 	}
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {

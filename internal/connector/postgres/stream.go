@@ -22,8 +22,7 @@ import (
 	"github.com/lienthong/lienthong/internal/connector"
 )
 
-// readBuffer holds what one read from the socket can bring. The server sends
-// each message on its own, so under load a read brings hundreds.
+// readBuffer holds what one read from the socket can bring.
 const readBuffer = 128 << 10
 
 // buildFrontend reads through a large buffer. seen, when not nil, learns of it.
@@ -89,7 +88,7 @@ func (s *Source) streamOnce(ctx context.Context, after lienthong.Position, r *re
 		return err
 	}
 	var buffered *bufio.Reader
-	conn, err := s.connectReplication(ctx, buildFrontend(func(b *bufio.Reader) { buffered = b }))
+	conn, err := s.connectReplication(ctx, &gatherer{}, func(b *bufio.Reader) { buffered = b })
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,9 @@ func (s *Source) View(ctx context.Context) (connector.View, error) {
 	if err != nil {
 		return nil, err
 	}
-	exporter, err := s.connectReplication(ctx, nil)
+	s.viewing.Lock()
+	defer s.viewing.Unlock()
+	exporter, err := s.connectReplication(ctx, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +86,7 @@ func (s *Source) View(ctx context.Context) (connector.View, error) {
 		closeConn(holder)
 		return nil, s.explain(ctx, err)
 	}
+	s.shown = v
 	return v, nil
 }
 
@@ -315,6 +318,11 @@ func (v *view) borrow(ctx context.Context, index int) (*pgconn.PgConn, error) {
 
 // Close lets the snapshot go.
 func (v *view) Close() error {
+	v.source.viewing.Lock()
+	if v.source.shown == v {
+		v.source.shown = nil
+	}
+	v.source.viewing.Unlock()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.closed {

@@ -167,19 +167,21 @@ func (l *layout) readIndexes(ctx context.Context, conn *sql.Conn) error {
 	return nil
 }
 
-// estimatedRows is what ANALYZE found, or -1.
+// estimatedRows is what ANALYZE found; else the highest row number, which costs one
+// step down the tree and is right until many rows are deleted; else -1.
 func estimatedRows(ctx context.Context, conn *sql.Conn, table string) int64 {
-	if known, err := hasTable(ctx, conn, "sqlite_stat1"); err != nil || !known {
-		return -1
+	if known, err := hasTable(ctx, conn, "sqlite_stat1"); err == nil && known {
+		found, err := scanStrings(ctx, conn, "SELECT stat FROM sqlite_stat1 WHERE tbl = ? LIMIT 1", table)
+		if err == nil && len(found) > 0 {
+			first, _, _ := strings.Cut(found[0], " ")
+			if n, err := strconv.ParseInt(first, 10, 64); err == nil {
+				return n
+			}
+		}
 	}
-	found, err := scanStrings(ctx, conn, "SELECT stat FROM sqlite_stat1 WHERE tbl = ? LIMIT 1", table)
-	if err != nil || len(found) == 0 {
-		return -1
-	}
-	first, _, _ := strings.Cut(found[0], " ")
-	n, err := strconv.ParseInt(first, 10, 64)
-	if err != nil {
-		return -1
+	n, err := scanInt(ctx, conn, "SELECT coalesce(max(_rowid_), 0) FROM "+quote(table))
+	if err != nil || n < 0 {
+		return -1 // a table without row numbers
 	}
 	return n
 }

@@ -1,0 +1,699 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lienthong/lienthong/internal/app"
+	"github.com/lienthong/lienthong/internal/pgtest"
+)
+
+// syncConfig says what is measured.
+type syncConfig struct {
+	rows, changes int64
+	lagSeconds    int
+	only          string
+	profiles      string
+	binary        bool
+	dir           string
+	logLevel      string
+	out           *printer
+	progress      io.Writer
+}
+
+// syncRun is one run: two clusters, one source table, and two ways from there.
+type syncRun struct {
+	syncConfig
+	source, target     *pgtest.Server
+	atSource, atTarget *pgx.Conn // to look and to command
+	hubDB, nativeDB    *pgx.Conn
+	churned            int64 // transactions committed at the source since the fill
+}
+
+// settings are those of a small server in production: durable, with memory for
+// the work, and no checkpoint or vacuum in the middle of a measurement, which would hit
+// one side by chance.
+func settings() []string {
+	return []string{
+		"fsync=on", "synchronous_commit=on", "shared_buffers=256MB", "max_wal_size=16GB", "checkpoint_timeout=1h",
+		"autovacuum=off", "track_commit_timestamp=on", "logical_decoding_work_mem=64MB",
+	}
+}
+
+func runSync(ctx context.Context, config syncConfig) (err error) {
+	if config.rows < 1000 || config.changes > config.rows {
+		return errors.New("at least 1,000 rows, and no more changes than rows")
+	}
+	if config.dir == "" {
+		if config.dir, err = os.MkdirTemp("", "lienthong-bench-"); err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(config.dir) }()
+	}
+	if config.profiles != "" {
+		if err := os.MkdirAll(config.profiles, 0o750); err != nil {
+			return err
+		}
+	}
+	s := &syncRun{syncConfig: config}
+	if s.source, err = startCluster(filepath.Join(s.dir, "source")); err != nil {
+		return err
+	}
+	defer s.source.Close()
+	if s.target, err = startCluster(filepath.Join(s.dir, "target")); err != nil {
+		return err
+	}
+	defer s.target.Close()
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	defer s.disconnect()
+	return s.measure(ctx)
+}
+
+func startCluster(dir string) (*pgtest.Server, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the server's own account must pass
+		return nil, err
+	}
+	return pgtest.Start(dir, settings()...)
+}
+
+func (s *syncRun) say(format string, args ...any) {
+	fmt.Fprintf(s.progress, format+"\n", args...) //nolint:errcheck // a terminal
+}
+
+// prepare makes the databases, fills the source, and writes the configuration of hub
+// and node.
+func (s *syncRun) prepare(ctx context.Context) error {
+	for _, db := range []struct {
+		server *pgtest.Server
+		name   string
+	}{{s.source, sourceName}, {s.target, hubName}, {s.target, nativeName}} {
+		conn, err := pgx.Connect(ctx, db.server.DSN("postgres"))
+		if err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, "CREATE DATABASE "+db.name)
+		if err := errors.Join(err, conn.Close(ctx)); err != nil {
+			return err
+		}
+	}
+	s.say("filling the source: %d rows", s.rows)
+	if err := fill(ctx, s.source.DSN(sourceName), s.rows); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		into **pgx.Conn
+		dsn  string
+	}{
+		{&s.atSource, s.source.DSN(sourceName)}, {&s.hubDB, s.target.DSN(hubName)},
+		{&s.nativeDB, s.target.DSN(nativeName)}, {&s.atTarget, s.target.DSN("postgres")},
+	} {
+		conn, err := pgx.Connect(ctx, c.dsn)
+		if err != nil {
+			return err
+		}
+		*c.into = conn
+	}
+	return s.writeFile("citizen.yaml", definition)
+}
+
+func (s *syncRun) disconnect() {
+	for _, c := range []*pgx.Conn{s.atSource, s.hubDB, s.nativeDB, s.atTarget} {
+		_ = c.Close(context.Background()) //nolint:forbidigo // at the end, whatever ended it
+	}
+}
+
+func (s *syncRun) writeFile(name, content string) error {
+	return os.WriteFile(filepath.Join(s.dir, name), []byte(content), 0o600)
+}
+
+func (s *syncRun) writeHubConfig(links, enrol string) error {
+	return s.writeFile("hub.yaml", fmt.Sprintf(`name: bench-hub
+member: G01
+data: %s
+links: %s
+enrol: %s
+console: "off"
+postgres: %s
+definitions: [citizen.yaml]
+`, filepath.Join(s.dir, "hub"), links, enrol, s.target.DSN(hubName)))
+}
+
+func (s *syncRun) writeNodeConfig(hub ready, token string) error {
+	return s.writeFile("node.yaml", fmt.Sprintf(`name: bench
+data: %s
+hub: {links: %s, enrol: %s}
+token: %q
+reconcile_every: -1s
+sources:
+  - postgres: %s
+    definitions: [citizen.yaml]
+`, filepath.Join(s.dir, "node"), hub.Links, hub.Enrol, token, s.source.DSN(sourceName)))
+}
+
+// measure runs the parts, ours and the reference in turns.
+func (s *syncRun) measure(ctx context.Context) error {
+	ours, err := s.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	var reference *line
+	if s.wants("native") {
+		if reference, err = s.nativeSnapshot(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.printPair(ours, reference); err != nil {
+		return err
+	}
+	if s.wants("stream") {
+		if err := s.streams(ctx); err != nil {
+			return err
+		}
+	}
+	if s.wants("lag") {
+		for _, rate := range []int{300, 2000} {
+			if err := s.lag(ctx, rate); err != nil {
+				return err
+			}
+		}
+	}
+	if s.wants("reconcile") {
+		return s.reconcile(ctx)
+	}
+	return nil
+}
+
+func (s *syncRun) printPair(ours, reference *line) error {
+	if reference != nil {
+		ours.Ratio = ours.CPU / reference.CPU
+		reference.Ratio = 1
+	}
+	if err := s.out.print(ours); err != nil || reference == nil {
+		return err
+	}
+	return s.out.print(reference)
+}
+
+// usage is the CPU time of everybody at one moment.
+type usage struct {
+	at  time.Time
+	cpu map[string]time.Duration
+}
+
+func (s *syncRun) usage(roles ...*process) (usage, error) {
+	u := usage{at: time.Now(), cpu: map[string]time.Duration{}}
+	for _, p := range roles {
+		cpu, err := cpuOf(p.pid())
+		if err != nil {
+			return u, err
+		}
+		u.cpu[p.name] = cpu
+	}
+	for name, server := range map[string]*pgtest.Server{"source_pg": s.source, "target_pg": s.target} {
+		cpu, err := cpuOfCluster(server.PID())
+		if err != nil {
+			return u, err
+		}
+		u.cpu[name] = cpu
+	}
+	return u, nil
+}
+
+func (s *syncRun) lineOf(name string, rows int64, from, to usage, roles ...*process) *line {
+	l := &line{Name: name, Rows: rows, Wall: to.at.Sub(from.at).Seconds(), ByProcess: map[string]float64{}}
+	for who := range maps.Keys(to.cpu) {
+		each := float64((to.cpu[who] - from.cpu[who]).Microseconds()) / float64(rows)
+		l.ByProcess[who] = each
+		l.CPU += each
+	}
+	l.PerSecond = float64(rows) / l.Wall
+	for _, p := range roles {
+		peak := memory(p.pid(), "VmHWM")
+		if p.name == "node" {
+			l.NodeRSS = peak
+		} else {
+			l.HubRSS = peak
+		}
+		l.PeakRSS = max(l.PeakRSS, peak)
+	}
+	return l
+}
+
+// settle puts what is dirty onto disk, so that nobody pays for what came before.
+func (s *syncRun) settle(ctx context.Context) error {
+	for _, conn := range []*pgx.Conn{s.atSource, s.atTarget} {
+		if _, err := conn.Exec(ctx, "CHECKPOINT"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// until polls a query until it returns true. Both sides are polled alike.
+func until(ctx context.Context, conn *pgx.Conn, patience time.Duration, query string, args ...any) error {
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var reached bool
+		err := conn.QueryRow(ctx, query, args...).Scan(&reached)
+		switch {
+		case err != nil && !errors.Is(err, pgx.ErrNoRows):
+			return err
+		case reached:
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("not reached within %s: %s", patience, query)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// warmUp is a number of transactions.
+const warmUp = 100
+
+const patience = 10 * time.Minute
+
+// startBoth starts the hub and then the node.
+func (s *syncRun) startBoth(ctx context.Context, phase string) (hub, node *process, err error) {
+	if hub, err = s.startRole(ctx, "hub", phase); err != nil {
+		return nil, nil, err
+	}
+	if node, err = s.startRole(ctx, "node", phase); err != nil {
+		_ = hub.stop()
+		return nil, nil, err
+	}
+	return hub, node, nil
+}
+
+func stopAll(processes ...*process) error {
+	var problems []error
+	for _, p := range processes {
+		problems = append(problems, p.stop())
+	}
+	return errors.Join(problems...)
+}
+
+// snapshot measures the first load from the moment the node works to the moment
+// the last row is committed at the hub.
+func (s *syncRun) snapshot(ctx context.Context) (*line, error) {
+	if err := s.writeHubConfig("127.0.0.1:0", "127.0.0.1:0"); err != nil {
+		return nil, err
+	}
+	hub, err := s.startRole(ctx, "hub", "snapshot")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = hub.stop() }()
+	config, err := app.LoadHubConfig(filepath.Join(s.dir, "hub.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	token, err := app.Invite(ctx, config, "government", "G01", "bench", time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	// Where the hub is now is where it is to be when it starts again.
+	if err := s.writeHubConfig(hub.ready.Links, hub.ready.Enrol[len("https://"):]); err != nil {
+		return nil, err
+	}
+	if err := s.writeNodeConfig(hub.ready, token); err != nil {
+		return nil, err
+	}
+	if err := s.settle(ctx); err != nil {
+		return nil, err
+	}
+	s.say("snapshot through the platform")
+	node, err := s.startRole(ctx, "node", "snapshot")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = node.stop() }()
+	from, err := s.usage(hub, node)
+	if err != nil {
+		return nil, err
+	}
+	if err := until(ctx, s.hubDB, patience, "SELECT live >= $1 FROM streams", s.rows); err != nil {
+		return nil, err
+	}
+	to, err := s.usage(hub, node)
+	if err != nil {
+		return nil, err
+	}
+	l := s.lineOf("snapshot_pg_pg", s.rows, from, to, hub, node)
+	if l.Equal, err = s.equal(ctx, s.hubDB, "_id", hubLive); err != nil {
+		return nil, err
+	}
+	return l, stopAll(node, hub)
+}
+
+// equal compares the content of the source's table with a copy.
+func (s *syncRun) equal(ctx context.Context, conn *pgx.Conn, id, from string) (*bool, error) {
+	var counts [2]int64
+	var hashes [2]string
+	if err := s.atSource.QueryRow(ctx, fmt.Sprintf(contentHash, "id", "citizen")).Scan(&counts[0], &hashes[0]); err != nil {
+		return nil, err
+	}
+	if err := conn.QueryRow(ctx, fmt.Sprintf(contentHash, id, from)).Scan(&counts[1], &hashes[1]); err != nil {
+		return nil, err
+	}
+	same := counts[0] == counts[1] && hashes[0] == hashes[1]
+	if !same {
+		s.say("NOT EQUAL: %d rows at the source, %d in the copy", counts[0], counts[1])
+	}
+	return &same, nil
+}
+
+// nativeSnapshot measures the initial copy of a subscription.
+func (s *syncRun) nativeSnapshot(ctx context.Context) (*line, error) {
+	if _, err := s.nativeDB.Exec(ctx, tableDDL); err != nil {
+		return nil, err
+	}
+	if _, err := s.atSource.Exec(ctx, "CREATE PUBLICATION bench FOR TABLE citizen"); err != nil {
+		return nil, err
+	}
+	if err := s.settle(ctx); err != nil {
+		return nil, err
+	}
+	s.say("snapshot by native logical replication")
+	from, err := s.usage()
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.nativeDB.Exec(ctx, fmt.Sprintf("CREATE SUBSCRIPTION bench CONNECTION 'host=127.0.0.1 port=%d user=postgres dbname=%s' PUBLICATION bench WITH (slot_name = '%s')",
+		s.source.Port, sourceName, nativeSlot))
+	if err != nil {
+		return nil, err
+	}
+	if err := until(ctx, s.nativeDB, patience, "SELECT srsubstate IN ('r', 's') FROM pg_subscription_rel"); err != nil {
+		return nil, err
+	}
+	to, err := s.usage()
+	if err != nil {
+		return nil, err
+	}
+	l := s.lineOf("native_snapshot", s.rows, from, to)
+	if l.Equal, err = s.equal(ctx, s.nativeDB, "id", "citizen"); err != nil {
+		return nil, err
+	}
+	return l, s.pauseNative(ctx)
+}
+
+// pauseNative stops the subscription and waits until its worker is gone.
+func (s *syncRun) pauseNative(ctx context.Context) error {
+	if _, err := s.nativeDB.Exec(ctx, "ALTER SUBSCRIPTION bench DISABLE"); err != nil {
+		return err
+	}
+	return until(ctx, s.atSource, patience, "SELECT NOT active FROM pg_replication_slots WHERE slot_name = $1", nativeSlot)
+}
+
+// streams measures how each side catches up with a backlog of single-row
+// transactions.
+func (s *syncRun) streams(ctx context.Context) error {
+	if err := s.backlog(ctx); err != nil {
+		return err
+	}
+	ours, err := s.drain(ctx)
+	if err != nil {
+		return err
+	}
+	var reference *line
+	if s.wants("native") {
+		if reference, err = s.nativeDrain(ctx, "native_stream"); err != nil {
+			return err
+		}
+	}
+	if err := s.printPair(ours, reference); err != nil {
+		return err
+	}
+	if !s.binary || reference == nil {
+		return nil
+	}
+	if _, err := s.nativeDB.Exec(ctx, "ALTER SUBSCRIPTION bench SET (binary = true)"); err != nil {
+		return err
+	}
+	if err := s.backlog(ctx); err != nil {
+		return err
+	}
+	binary, err := s.nativeDrain(ctx, "native_stream_binary")
+	if err != nil {
+		return err
+	}
+	binary.Ratio = binary.CPU / reference.CPU
+	if _, err := s.nativeDB.Exec(ctx, "ALTER SUBSCRIPTION bench SET (binary = false)"); err != nil {
+		return err
+	}
+	return s.out.print(binary)
+}
+
+// backlog commits the changes while nobody reads them.
+func (s *syncRun) backlog(ctx context.Context) error {
+	s.say("backlog of %d transactions", s.changes)
+	if err := churn(ctx, s.source.DSN(sourceName), s.churned, s.changes, s.rows); err != nil {
+		return err
+	}
+	s.churned += s.changes
+	for _, conn := range []*pgx.Conn{s.hubDB, s.nativeDB} {
+		if _, err := conn.Exec(ctx, "VACUUM ANALYZE"); err != nil {
+			return err
+		}
+	}
+	return s.settle(ctx)
+}
+
+func (s *syncRun) drain(ctx context.Context) (*line, error) {
+	s.say("drain through the platform")
+	hub, node, err := s.startBoth(ctx, "stream")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = stopAll(node, hub) }()
+	from, err := s.usage(hub, node)
+	if err != nil {
+		return nil, err
+	}
+	if err := until(ctx, s.hubDB, patience, "SELECT changes >= $1 FROM streams", s.churned); err != nil {
+		return nil, err
+	}
+	to, err := s.usage(hub, node)
+	if err != nil {
+		return nil, err
+	}
+	l := s.lineOf("stream_pg_pg", s.changes, from, to, hub, node)
+	if l.Equal, err = s.equal(ctx, s.hubDB, "_id", hubLive); err != nil {
+		return nil, err
+	}
+	return l, stopAll(node, hub)
+}
+
+// nativeDrain measures until the subscriber says that it has applied and flushed
+// everything that there was.
+func (s *syncRun) nativeDrain(ctx context.Context, name string) (*line, error) {
+	s.say("drain by native logical replication: %s", name)
+	var end string
+	if err := s.atSource.QueryRow(ctx, "SELECT pg_current_wal_lsn()::text").Scan(&end); err != nil {
+		return nil, err
+	}
+	from, err := s.usage()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.nativeDB.Exec(ctx, "ALTER SUBSCRIPTION bench ENABLE"); err != nil {
+		return nil, err
+	}
+	err = until(ctx, s.atSource, patience, "SELECT COALESCE(replay_lsn >= $1::text::pg_lsn, false) FROM pg_stat_replication WHERE application_name = 'bench'", end)
+	if err != nil {
+		return nil, err
+	}
+	to, err := s.usage()
+	if err != nil {
+		return nil, err
+	}
+	l := s.lineOf(name, s.changes, from, to)
+	if l.Equal, err = s.equal(ctx, s.nativeDB, "id", "citizen"); err != nil {
+		return nil, err
+	}
+	return l, s.pauseNative(ctx)
+}
+
+// lag measures the time from commit at the source to commit at the other end,
+// under a steady load of durable transactions.
+func (s *syncRun) lag(ctx context.Context, rate int) error {
+	length := time.Duration(s.lagSeconds) * time.Second
+	ours, err := s.ourLag(ctx, rate, length)
+	if err != nil {
+		return err
+	}
+	if err := s.out.print(ours); err != nil || !s.wants("native") {
+		return err
+	}
+	reference, err := s.nativeLag(ctx, rate, length)
+	if err != nil {
+		return err
+	}
+	return s.out.print(reference)
+}
+
+func (s *syncRun) ourLag(ctx context.Context, rate int, length time.Duration) (*line, error) {
+	hub, node, err := s.startBoth(ctx, fmt.Sprintf("lag%d", rate))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = stopAll(node, hub) }()
+	// The first rows open statements and links; they are not measured.
+	if err := churn(ctx, s.source.DSN(sourceName), s.churned, warmUp, s.rows); err != nil {
+		return nil, err
+	}
+	s.churned += warmUp
+	if err := until(ctx, s.hubDB, patience, "SELECT changes >= $1 FROM streams", s.churned); err != nil {
+		return nil, err
+	}
+	if err := s.settle(ctx); err != nil {
+		return nil, err
+	}
+	for _, p := range []*process{hub, node} {
+		if err := forgetPeak(p.pid()); err != nil {
+			return nil, err
+		}
+	}
+	var start time.Time
+	if err := s.atSource.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&start); err != nil {
+		return nil, err
+	}
+	s.say("lag at %d transactions a second through the platform", rate)
+	from, err := s.usage(hub, node)
+	if err != nil {
+		return nil, err
+	}
+	n, err := paced(ctx, s.source.DSN(sourceName), s.churned, rate, length, s.rows)
+	if err != nil {
+		return nil, err
+	}
+	s.churned += n
+	if err := until(ctx, s.hubDB, patience, "SELECT changes >= $1 FROM streams", s.churned); err != nil {
+		return nil, err
+	}
+	to, err := s.usage(hub, node)
+	if err != nil {
+		return nil, err
+	}
+	delete(from.cpu, "source_pg") // it served the writers too
+	delete(to.cpu, "source_pg")
+	l := s.lineOf(fmt.Sprintf("lag_%d", rate), n, from, to, hub, node)
+	// The commit times are those that the two servers wrote down themselves.
+	err = s.hubDB.QueryRow(ctx, `SELECT count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY lag), percentile_cont(0.99) WITHIN GROUP (ORDER BY lag)
+		FROM (SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - _source_at)::float8 * 1000 AS lag FROM `+hubRecords+` WHERE _source_at >= $1) l`, start).
+		Scan(&l.Samples, &l.P50, &l.P99)
+	if err != nil {
+		return nil, err
+	}
+	return l, stopAll(node, hub)
+}
+
+// nativeLag cannot ask for the commit's time, because a subscriber writes down the
+// source's. It compares, for inserted rows, the source's clock at the insert with the
+// subscriber's when it applied the row, in a column that only the subscriber has.
+func (s *syncRun) nativeLag(ctx context.Context, rate int, length time.Duration) (*line, error) {
+	for _, statement := range []string{
+		"ALTER TABLE citizen ADD COLUMN IF NOT EXISTS applied_at timestamptz",
+		"ALTER TABLE citizen ALTER COLUMN applied_at SET DEFAULT clock_timestamp()",
+		"ALTER SUBSCRIPTION bench ENABLE",
+	} {
+		if _, err := s.nativeDB.Exec(ctx, statement); err != nil {
+			return nil, err
+		}
+	}
+	caughtUp := func() error {
+		var end string
+		if err := s.atSource.QueryRow(ctx, "SELECT pg_current_wal_lsn()::text").Scan(&end); err != nil {
+			return err
+		}
+		return until(ctx, s.atSource, patience, "SELECT COALESCE(replay_lsn >= $1::text::pg_lsn, false) FROM pg_stat_replication WHERE application_name = 'bench'", end)
+	}
+	if err := caughtUp(); err != nil {
+		return nil, err
+	}
+	if err := s.settle(ctx); err != nil {
+		return nil, err
+	}
+	first := s.churned // inserted rows are numbered by it, and never updated
+	s.say("lag at %d transactions a second, native", rate)
+	n, err := paced(ctx, s.source.DSN(sourceName), s.churned, rate, length, s.rows)
+	if err != nil {
+		return nil, err
+	}
+	s.churned += n
+	if err := caughtUp(); err != nil {
+		return nil, err
+	}
+	l := &line{Name: fmt.Sprintf("native_lag_%d", rate), Rows: n}
+	err = s.nativeDB.QueryRow(ctx, `SELECT count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY lag), percentile_cont(0.99) WITHIN GROUP (ORDER BY lag)
+		FROM (SELECT extract(epoch FROM applied_at - updated_at)::float8 * 1000 AS lag FROM citizen WHERE id >= $1) l`, first+s.rows+10).
+		Scan(&l.Samples, &l.P50, &l.P99)
+	if err != nil {
+		return nil, err
+	}
+	return l, s.pauseNative(ctx)
+}
+
+// reconcile measures the comparison of both ends by bucketed digests.
+func (s *syncRun) reconcile(ctx context.Context) error {
+	hub, node, err := s.startBoth(ctx, "reconcile")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stopAll(node, hub) }()
+	if err := until(ctx, s.hubDB, patience, "SELECT changes >= $1 FROM streams", s.churned); err != nil {
+		return err
+	}
+	var rows, before int64
+	err = s.hubDB.QueryRow(ctx, "SELECT live, (SELECT count(*) FROM reconciliations) FROM streams").Scan(&rows, &before)
+	if err != nil {
+		return err
+	}
+	s.say("reconciliation of %d rows", rows)
+	from, err := s.usage(hub, node)
+	if err != nil {
+		return err
+	}
+	if err := node.reconcile(); err != nil {
+		return err
+	}
+	if err := until(ctx, s.hubDB, patience, "SELECT count(*) > $1 FROM reconciliations", before); err != nil {
+		return err
+	}
+	to, err := s.usage(hub, node)
+	if err != nil {
+		return err
+	}
+	var bodies []string
+	found, err := s.hubDB.Query(ctx, "SELECT body::json->>'result' FROM reconciliations ORDER BY at")
+	if err != nil {
+		return err
+	}
+	if bodies, err = pgx.CollectRows(found, pgx.RowTo[string]); err != nil {
+		return err
+	}
+	l := s.lineOf("reconcile_pg_pg", rows, from, to, hub, node)
+	same := !slices.ContainsFunc(bodies, func(result string) bool { return result != "khớp" })
+	l.Equal = &same
+	if err := s.out.print(l); err != nil {
+		return err
+	}
+	return stopAll(node, hub)
+}
