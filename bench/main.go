@@ -71,10 +71,12 @@ type line struct {
 	PerSecond float64            `json:"rows_per_s,omitempty"`
 	CPU       float64            `json:"cpu_us_per_row,omitempty"`
 	ByProcess map[string]float64 `json:"cpu_us_by_process,omitempty"`
-	PeakRSS   float64            `json:"peak_rss_mb,omitempty"` // of the larger of node and hub
-	NodeRSS   float64            `json:"node_rss_mb,omitempty"` // peak
-	HubRSS    float64            `json:"hub_rss_mb,omitempty"`  // peak
-	Ratio     float64            `json:"ratio,omitempty"`       // CPU per row over the reference's
+	PeakRSS   float64            `json:"peak_rss_mb,omitempty"`      // of the larger of node and hub
+	NodeRSS   float64            `json:"node_rss_mb,omitempty"`      // peak
+	HubRSS    float64            `json:"hub_rss_mb,omitempty"`       // peak
+	NodeNow   float64            `json:"node_rss_now_mb,omitempty"`  // resident at the end
+	NodeAnon  float64            `json:"node_anon_now_mb,omitempty"` // of it not pages of the program file
+	Ratio     float64            `json:"ratio,omitempty"`            // CPU per row over the reference's
 	P50       float64            `json:"p50_ms,omitempty"`
 	P99       float64            `json:"p99_ms,omitempty"`
 	Samples   int64              `json:"samples,omitempty"`
@@ -87,7 +89,7 @@ type printer struct{ encoder *json.Encoder }
 func newPrinter(w io.Writer) *printer { return &printer{json.NewEncoder(w)} }
 
 func (p *printer) print(l *line) error {
-	for _, f := range []*float64{&l.Wall, &l.PerSecond, &l.CPU, &l.PeakRSS, &l.NodeRSS, &l.HubRSS, &l.Ratio, &l.P50, &l.P99} {
+	for _, f := range []*float64{&l.Wall, &l.PerSecond, &l.CPU, &l.PeakRSS, &l.NodeRSS, &l.HubRSS, &l.NodeNow, &l.NodeAnon, &l.Ratio, &l.P50, &l.P99} {
 		*f = round(*f)
 	}
 	for k, v := range l.ByProcess {

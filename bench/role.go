@@ -58,6 +58,7 @@ func runRole(ctx context.Context, role string, args []string, stdin io.Reader, s
 		if err != nil {
 			return err
 		}
+		config.TuneMemory()
 		hub, err := app.StartHub(ctx, config, app.HubParts{Log: log})
 		if err != nil {
 			return err
@@ -71,6 +72,7 @@ func runRole(ctx context.Context, role string, args []string, stdin io.Reader, s
 		if err != nil {
 			return err
 		}
+		config.TuneMemory()
 		node, err := app.StartNode(ctx, config, app.NodeParts{Log: log})
 		if err != nil {
 			return err

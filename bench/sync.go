@@ -242,6 +242,7 @@ func (s *syncRun) lineOf(name string, rows int64, from, to usage, roles ...*proc
 		peak := memory(p.pid(), "VmHWM")
 		if p.name == "node" {
 			l.NodeRSS = peak
+			l.NodeNow, l.NodeAnon = memory(p.pid(), "VmRSS"), memory(p.pid(), "RssAnon")
 		} else {
 			l.HubRSS = peak
 		}

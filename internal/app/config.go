@@ -48,6 +48,9 @@ type HubConfig struct {
 	Metrics string `yaml:"metrics"`
 	// Postgres is the DSN of the record store. Default: SQLite files in Data.
 	Postgres telemetry.Secret `yaml:"postgres"`
+	// MemoryMB is what the process tries to stay within, in MiB: it collects garbage
+	// harder as it comes near. Default: 256.
+	MemoryMB int64 `yaml:"memory_mb"`
 	// Definitions are files or globs of dataset definitions, for titles, labels and set rules.
 	Definitions []string `yaml:"definitions"`
 
@@ -70,6 +73,9 @@ type NodeConfig struct {
 	SpoolMB int64 `yaml:"spool_mb"`
 	// ReserveMB is the free space that the spool leaves on the disk, in MiB. Default: 64.
 	ReserveMB int64 `yaml:"reserve_mb"`
+	// MemoryMB is what the process tries to stay within, in MiB: it collects garbage
+	// harder as it comes near. Default: 80.
+	MemoryMB int64 `yaml:"memory_mb"`
 	// ReconcileEvery is the time between reconciliations: "1h". Default: 1h.
 	ReconcileEvery Duration `yaml:"reconcile_every"`
 	// Metrics is the address for /metrics and /healthz. Default: off.

@@ -14,10 +14,6 @@ import (
 	"github.com/lienthong/lienthong"
 )
 
-// The persons of the tests' country: enough for every kind of defect in every
-// dataset.
-const testPersons = 20_000
-
 // liveSteps is how many events happen in a test after the first load.
 const liveSteps = 400
 

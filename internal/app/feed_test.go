@@ -88,44 +88,49 @@ func TestEveryKind(t *testing.T) {
 	}
 }
 
-// TestRules_RunWhenSomethingChanged: a rule over many records is not run again
-// before a record has landed in a dataset that it looks at.
+// TestRules_RunWhenSomethingChanged: a rule over many records runs as soon as all
+// that it looks at is loaded, not again before a record has landed there, and then
+// only after a rest.
 func TestRules_RunWhenSomethingChanged(t *testing.T) {
-	m := newMonitor(monitorConfig{now: time.Now})
+	now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	m := newMonitor(monitorConfig{now: func() time.Time { return now }})
 	births, persons, parcels := lienthong.DatasetID{Database: "civil", Name: "birth"}, lienthong.DatasetID{Database: "population", Name: "person"}, lienthong.DatasetID{Database: "land", Name: "parcel"}
-	d := &dictionary.Definition{Dataset: births, SetRules: []dictionary.SetRule{{Reference: &dictionary.Reference{Dataset: persons}}}}
-	land := func(dataset lienthong.DatasetID) { m.view(lienthong.Stream{Node: "n", Dataset: dataset}).landed++ }
-	judge := func() { m.judged[d.Dataset] = m.generation(d) }
-	if m.changedSinceJudged(&dictionary.Definition{Dataset: births}) {
-		t.Error("a dataset without rules has something to judge")
+	d := &dictionary.Definition{Dataset: births, SetRules: []dictionary.SetRule{{Unique: []string{"number"}}, {Reference: &dictionary.Reference{Dataset: persons}}}}
+	view := func(dataset lienthong.DatasetID) *streamView {
+		return m.view(lienthong.Stream{Node: "n", Dataset: dataset})
+	}
+	load := func(dataset lienthong.DatasetID, rows int64) func() {
+		return func() { view(dataset).last = &lienthong.Reconciliation{SourceRows: rows} }
+	}
+	land := func(dataset lienthong.DatasetID) func() { return func() { view(dataset).landed++ } }
+	judge := func() {
+		m.judged[d.Dataset] = judgement{generation: m.generation(d), rules: len(m.runnable(d)), took: time.Second, ended: now}
 	}
 	for _, step := range []struct {
-		what string
-		do   func()
-		want bool
+		what         string
+		do           func()
+		rules        int
+		changed, due bool
 	}{
-		{"never judged", func() {}, true},
-		{"judged", judge, false},
-		{"own record", func() { land(births) }, true},
-		{"judged again", judge, false},
-		{"somebody else's record", func() { land(parcels) }, false},
-		{"a record that it refers to", func() { land(persons) }, true},
-		{"judged once more", judge, false},
-		{"what it refers to is loaded", func() {
-			m.view(lienthong.Stream{Node: "n", Dataset: persons}).last = &lienthong.Reconciliation{SourceRows: 1}
-		}, true},
+		{"nothing is loaded", func() {}, 0, false, false},
+		{"two empty ends", load(births, 0), 0, false, false},
+		{"rows land, still loading", land(births), 0, false, false},
+		{"loaded, but not what it refers to", load(births, 10), 1, true, true},
+		{"judged", judge, 1, false, false},
+		{"all is loaded", load(persons, 10), 2, true, true},
+		{"judged again", judge, 2, false, false},
+		{"own record, too soon", land(births), 2, true, false},
+		{"after the rest", func() { now = now.Add(rulesRest * time.Second) }, 2, true, true},
+		{"judged once more", judge, 2, false, false},
+		{"somebody else's record", land(parcels), 2, false, false},
+		{"a record that it refers to", land(persons), 2, true, false},
 	} {
 		step.do()
-		if got := m.changedSinceJudged(d); got != step.want {
-			t.Errorf("%s: %v", step.what, got)
+		if rules := len(m.runnable(d)); rules != step.rules {
+			t.Errorf("%s: %d rules, want %d", step.what, rules, step.rules)
 		}
-	}
-	// Until both ends of a rule are loaded, it would find what is not there.
-	if rules := m.runnable(d); len(rules) != 0 {
-		t.Errorf("%d rules run on a dataset that is not loaded", len(rules))
-	}
-	m.view(lienthong.Stream{Node: "n", Dataset: births}).last = &lienthong.Reconciliation{SourceRows: 1}
-	if rules := m.runnable(d); len(rules) != 1 {
-		t.Errorf("%d rules run on loaded datasets", len(rules))
+		if changed, due := m.changedSinceJudged(d); changed != step.changed || due != step.due {
+			t.Errorf("%s: changed %v due %v, want %v %v", step.what, changed, due, step.changed, step.due)
+		}
 	}
 }

@@ -39,7 +39,7 @@ type monitor struct {
 	streams   map[lienthong.Stream]*streamView
 	nodes     map[string]*nodeView
 	sets      map[lienthong.DatasetID][]setView
-	judged    map[lienthong.DatasetID]int64 // by dataset, what generation returned when its rules last ran
+	judged    map[lienthong.DatasetID]judgement
 	feed      feed
 	stale     bool // batches have landed since the last look
 	work      map[string]console.Work
@@ -111,7 +111,7 @@ func newMonitor(config monitorConfig) *monitor {
 	return &monitor{
 		monitorConfig: config,
 		streams:       map[lienthong.Stream]*streamView{}, nodes: map[string]*nodeView{},
-		sets: map[lienthong.DatasetID][]setView{}, judged: map[lienthong.DatasetID]int64{}, work: map[string]console.Work{},
+		sets: map[lienthong.DatasetID][]setView{}, judged: map[lienthong.DatasetID]judgement{}, work: map[string]console.Work{},
 		watchers: map[chan struct{}]struct{}{}, dirty: make(chan struct{}, 1), feed: newFeed(),
 	}
 }

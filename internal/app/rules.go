@@ -14,12 +14,20 @@ import (
 const setFindings = 50
 
 // Rules over many records read whole tables. They run after a comparison, when the
-// records they look at have changed, and never take more than one part in rulesRest
-// of a core.
+// records they look at have changed: at once the first time, then so seldom that all
+// of them together take one part in rulesRest of a core.
 const (
 	rulesPause = 3 * time.Second
 	rulesRest  = 20
 )
+
+// judgement is the last run of a dataset's rules.
+type judgement struct {
+	generation int64 // what generation returned before it
+	rules      int   // how many could run
+	took       time.Duration
+	ended      time.Time
+}
 
 // runSetRules judges the landed records by the rules over many records.
 func (m *monitor) runSetRules(ctx context.Context) error {
@@ -29,13 +37,15 @@ func (m *monitor) runSetRules(ctx context.Context) error {
 			return nil
 		case <-m.dirty:
 		}
-		began := m.now()
 		for _, d := range m.definitions {
-			if m.changedSinceJudged(d) {
+			switch changed, due := m.changedSinceJudged(d); {
+			case changed && due:
 				m.judge(ctx, d)
+			case changed:
+				m.touchRules() // it is looked at again after the pause
 			}
 		}
-		timer := time.NewTimer(max(rulesPause, rulesRest*m.now().Sub(began)))
+		timer := time.NewTimer(rulesPause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -54,14 +64,24 @@ func (m *monitor) judgeAll(ctx context.Context) {
 	}
 }
 
-func (m *monitor) changedSinceJudged(d *dictionary.Definition) bool {
-	if len(d.SetRules) == 0 {
-		return false
-	}
+// changedSinceJudged reports whether the rules of a definition may say something
+// else than at their last run, and whether it is time to run them again.
+func (m *monitor) changedSinceJudged(d *dictionary.Definition) (changed, due bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	judged, before := m.judged[d.Dataset]
-	return !before || judged != m.generation(d)
+	rules := len(m.runnable(d))
+	last, before := m.judged[d.Dataset]
+	if rules == 0 || before && last.generation == m.generation(d) {
+		return false, false
+	}
+	if !before || rules > last.rules {
+		return true, true
+	}
+	var all time.Duration
+	for _, j := range m.judged {
+		all += j.took
+	}
+	return true, m.now().Sub(last.ended) >= rulesRest*all
 }
 
 // generation grows with every row that lands in a dataset that the rules of a
@@ -122,6 +142,7 @@ func (m *monitor) judge(ctx context.Context, d *dictionary.Definition) {
 	generation := m.generation(d) // before the rules look: what lands meanwhile is for the next time
 	rules := m.runnable(d)
 	m.mu.Unlock()
+	began := m.now()
 	var views []setView
 	whole := true
 	for _, rule := range rules {
@@ -143,7 +164,7 @@ func (m *monitor) judge(ctx context.Context, d *dictionary.Definition) {
 	m.sets[d.Dataset] = views
 	delete(m.judged, d.Dataset)
 	if whole {
-		m.judged[d.Dataset] = generation
+		m.judged[d.Dataset] = judgement{generation: generation, rules: len(rules), took: m.now().Sub(began), ended: m.now()}
 	}
 	m.changed()
 }

@@ -22,6 +22,7 @@ import (
 // RunHub runs a hub until ctx ends or it cannot go on. started is called once it
 // is open; first says that this data directory is new.
 func RunHub(ctx context.Context, config *HubConfig, parts HubParts, started func(h *Hub, first bool)) error {
+	config.TuneMemory()
 	h, err := StartHub(ctx, config, parts)
 	if err != nil {
 		return err
@@ -44,6 +45,7 @@ func RunHub(ctx context.Context, config *HubConfig, parts HubParts, started func
 
 // RunNode runs a node until ctx ends or it cannot go on.
 func RunNode(ctx context.Context, config *NodeConfig, parts NodeParts, started func()) error {
+	config.TuneMemory()
 	n, err := StartNode(ctx, config, parts)
 	if err != nil {
 		return err

@@ -64,6 +64,8 @@ const (
 	// stops gaining; 1 MiB raw is a quarter of it on the wire, which NATS likes.
 	maxBatchRows  = 5000
 	maxBatchBytes = 1 << 20
+	// keptBuffers is how many batches are on their way at once when nothing waits.
+	keptBuffers = 4
 )
 
 // Capture moves one source into the spool.
@@ -123,7 +125,7 @@ func New(config Config) (*Capture, error) {
 		started: make(chan struct{}),
 	}
 	c.sealer = &sealer{
-		live: make(chan shipment, 2), bulk: make(chan shipment, 2), seal: seal, spool: config.Spool,
+		live: make(chan shipment, 2), bulk: make(chan shipment, 2), buffers: make(chan []byte, keptBuffers), seal: seal, spool: config.Spool,
 		now: func() int64 { return config.Now().UnixMicro() }, step: config.Step, sealed: config.Sealed,
 		state: config.State,
 	}

@@ -3,7 +3,6 @@ package capture
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/batch"
@@ -74,8 +73,8 @@ type sealer struct {
 	now     func() int64
 	step    func(string)
 	sealed  func(*batch.Sealed)
-	buffers sync.Pool // *[]byte; raw rows
-	idle    func()    // called when no live shipment waits
+	buffers chan []byte // raw rows, to be used again
+	idle    func()      // called when no live shipment waits
 }
 
 func (s *sealer) run(ctx context.Context) error {
@@ -102,10 +101,8 @@ func (s *sealer) run(ctx context.Context) error {
 
 func (s *sealer) ship(ctx context.Context, next shipment) error {
 	s.step("after read")
-	for d, observations := range next.observations {
-		if err := s.state.Observe(ctx, d.stream.Dataset, observations); err != nil {
-			return fmt.Errorf("capture: save findings of %s: %w", d.stream, err)
-		}
+	if err := s.observe(ctx, next.observations, true); err != nil {
+		return err
 	}
 	for i := range next.parcels {
 		p := &next.parcels[i]
@@ -127,6 +124,9 @@ func (s *sealer) ship(ctx context.Context, next shipment) error {
 			s.release(p.raw)
 		}
 	}
+	if err := s.observe(ctx, next.observations, false); err != nil {
+		return err
+	}
 	s.step("after spool")
 	if next.durable != nil {
 		return next.durable(ctx)
@@ -134,16 +134,51 @@ func (s *sealer) ship(ctx context.Context, next shipment) error {
 	return nil
 }
 
-func (s *sealer) buffer() []byte {
-	if b, ok := s.buffers.Get().(*[]byte); ok {
-		return (*b)[:0]
+// observe saves what opens findings before the batches are spooled, and what
+// closes them after. So a crash between leaves at most a finding that is closed when
+// the row comes again, and never a record that was held back and is not known to be.
+func (s *sealer) observe(ctx context.Context, all map[*dataset][]Observation, opening bool) error {
+	for d, observations := range all {
+		last := make(map[string]int, len(observations))
+		for i := range observations {
+			last[observations[i].ID] = i
+		}
+		var part []Observation
+		for i := range observations {
+			opens := len(observations[i].Findings) > 0
+			if opening && opens || !opening && !opens && last[observations[i].ID] == i {
+				part = append(part, observations[i])
+			}
+		}
+		if len(part) == 0 {
+			continue
+		}
+		if err := s.state.Observe(ctx, d.stream.Dataset, part); err != nil {
+			return fmt.Errorf("capture: save findings of %s: %w", d.stream, err)
+		}
 	}
-	return make([]byte, 0, maxBatchBytes+64<<10)
+	return nil
+}
+
+// buffer returns an empty buffer for the rows of a batch. Buffers are kept in a
+// list that the garbage collector leaves alone: a pool would be emptied at every
+// collection, and each buffer is a megabyte.
+func (s *sealer) buffer() []byte {
+	select {
+	case b := <-s.buffers:
+		return b[:0]
+	default:
+		return make([]byte, 0, maxBatchBytes+64<<10)
+	}
 }
 
 func (s *sealer) release(b []byte) {
-	if cap(b) <= 2*maxBatchBytes {
-		s.buffers.Put(&b)
+	if cap(b) < maxBatchBytes || cap(b) > 2*maxBatchBytes {
+		return
+	}
+	select {
+	case s.buffers <- b:
+	default:
 	}
 }
 

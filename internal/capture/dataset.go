@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,11 +27,12 @@ type dataset struct {
 
 	mu       sync.Mutex // guards what a schema change replaces, and open
 	table    connector.Table
-	worker   *worker             // only to be cloned, for snapshot and scan
-	live     *worker             // the sink's own
-	open     map[string]struct{} // identities of records with open findings
-	problem  error               // why the dataset stands still
-	snapshot bool                // the snapshot is complete
+	worker   *worker            // only to be cloned, for snapshot and scan
+	live     *worker            // the sink's own
+	open     map[string]int64   // records with open findings, by identity: the version that opened them, 0 from an earlier run
+	problem  error              // why the dataset stands still
+	snapshot bool               // the snapshot is complete
+	base     lienthong.Position // of the snapshot's view: a change up to here may be of a record that the hub never had
 
 	read, changes, quarantined atomic.Int64
 	chunkRows, expectedRows    atomic.Int64
@@ -103,13 +105,14 @@ func (c *Capture) openDataset(ctx context.Context, d *dataset, tables []connecto
 	}
 	d.worker, d.live = worker, worker.clone()
 	d.snapshot = saved.SnapshotDone
-	d.open = map[string]struct{}{}
+	d.open = map[string]int64{}
+	d.base = lienthong.Position{Order: math.MaxUint64} // until the stream has caught up
 	open, err := c.State.OpenRecords(ctx, d.definition.Dataset)
 	if err != nil {
 		return fmt.Errorf("capture: load findings of %s: %w", d.definition.Dataset, err)
 	}
 	for _, id := range open {
-		d.open[id] = struct{}{}
+		d.open[id] = 0
 	}
 	return nil
 }
@@ -266,13 +269,18 @@ func (w *worker) append(raw []byte, o outcome) []byte {
 func (w *worker) observation(o outcome) (Observation, bool) {
 	d := w.dataset
 	d.mu.Lock()
-	_, wasOpen := d.open[string(w.id)]
+	opened, wasOpen := d.open[string(w.id)]
+	if o != unnamed && opened > w.change.Version {
+		// A snapshot shows an earlier state of the record than the change that opened it.
+		d.mu.Unlock()
+		return Observation{}, false
+	}
 	gone := w.change.Op == lienthong.Delete
 	failing := !gone && len(w.verdict.Failed) > 0
 	switch {
 	case o == unnamed:
 	case failing:
-		d.open[string(w.id)] = struct{}{}
+		d.open[string(w.id)] = w.change.Version
 	case wasOpen:
 		delete(d.open, string(w.id))
 	}

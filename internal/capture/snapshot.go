@@ -35,6 +35,12 @@ func (c *Capture) snapshotAll(ctx context.Context) error {
 	}
 	defer func() { _ = view.Close() }()
 	for _, table := range due {
+		d := c.byTable[table]
+		d.mu.Lock()
+		d.base = view.Position()
+		d.mu.Unlock()
+	}
+	for _, table := range due {
 		if err := c.snapshot(ctx, view, table); err != nil {
 			return err
 		}

@@ -30,6 +30,7 @@ type sink struct {
 	pending      []*dataset // with rows in their builder
 	builders     map[*dataset]*builder
 	observations map[*dataset][]Observation
+	current      lienthong.Position // of the transaction at hand
 	committed    lienthong.Position // the source is complete up to here
 	shipped      lienthong.Position // covered by shipments handed over
 	wanted       bool               // ship as soon as the sealer is free
@@ -80,6 +81,7 @@ func (s *sink) acknowledged() lienthong.Position {
 func (s *sink) Begin(pos lienthong.Position, _ int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.current = pos
 	if s.barrier != nil && s.barrier.position.Before(pos) {
 		return s.pass()
 	}
@@ -96,7 +98,7 @@ func (s *sink) Change(row *connector.Row) error {
 	}
 	w := d.live
 	o := w.take(row)
-	if row.Op == lienthong.Upsert && hasUnchanged(row.Values) && d.baseMissing(w.id) {
+	if row.Op == lienthong.Upsert && hasUnchanged(row.Values) && d.baseMissing(w.id, s.current) {
 		if completer, can := s.capture.Source.(connector.Completer); can {
 			if err := completer.Complete(s.ctx, row.Table, row.Values); err != nil {
 				return fmt.Errorf("capture: complete a row of %s: %w", d.stream.Dataset, err)
@@ -136,12 +138,22 @@ func (s *sink) Change(row *connector.Row) error {
 }
 
 // baseMissing reports whether the hub may have no state of the record that a value
-// could stay unchanged from: its first load is not complete, or it was held back.
-func (d *dataset) baseMissing(id []byte) bool {
+// could stay unchanged from: its first load is not complete, the change is from before
+// that load, or the record was held back.
+func (d *dataset) baseMissing(id []byte, at lienthong.Position) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_, wasOpen := d.open[string(id)]
-	return wasOpen || !d.snapshot
+	return wasOpen || !d.snapshot || !d.base.Before(at)
+}
+
+// caughtUp says that the stream has delivered everything from before now.
+func (d *dataset) caughtUp() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.snapshot {
+		d.base = lienthong.Position{}
+	}
 }
 
 func hasUnchanged(values []lienthong.Value) bool {
@@ -228,6 +240,9 @@ func (s *sink) Commit(pos lienthong.Position) error {
 func (s *sink) Idle() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, d := range s.capture.byTable {
+		d.caughtUp()
+	}
 	if err := s.checkBarrier(); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -20,7 +21,7 @@ import (
 // then the change that made it so follows in the stream with a higher version. A
 // row that is gone by now has its delete following, and gets nulls meanwhile.
 func (r *reader) complete(ctx context.Context, t *table) error {
-	return r.source.complete(ctx, t, positionOf(r.commit), r.fresh)
+	return r.source.complete(ctx, moment{t, positionOf(r.commit), r.xid}, r.fresh)
 }
 
 var _ connector.Completer = (*Source)(nil)
@@ -28,19 +29,26 @@ var _ connector.Completer = (*Source)(nil)
 // Complete implements connector.Completer. It may be called only by the sink,
 // during Change.
 func (s *Source) Complete(ctx context.Context, _ int, values []lienthong.Value) error {
-	if s.delivering == nil || len(s.delivering.columns) != len(values) {
+	if s.delivering.table == nil || len(s.delivering.table.columns) != len(values) {
 		return nil
 	}
-	return s.complete(ctx, s.delivering, s.deliveringAt, values)
+	return s.complete(ctx, s.delivering, values)
+}
+
+// moment is where a change stands.
+type moment struct {
+	table *table
+	at    lienthong.Position // where its transaction commits
+	xid   uint32
 }
 
 // complete reads inside an open view that shows the change, so that whoever
 // compares with that view finds no state from after it.
-func (s *Source) complete(ctx context.Context, t *table, at lienthong.Position, values []lienthong.Value) error {
+func (s *Source) complete(ctx context.Context, m moment, values []lienthong.Value) error {
 	s.viewing.Lock()
 	defer s.viewing.Unlock()
-	snapshot := ""
-	if v := s.shown; v != nil && !v.position.Before(at) {
+	t, snapshot := m.table, ""
+	if v := s.shown; v != nil && !v.position.Before(m.at) {
 		snapshot = v.snapshot
 	}
 	var columns, where []string
@@ -74,6 +82,11 @@ func (s *Source) complete(ctx context.Context, t *table, at lienthong.Position, 
 				return err
 			}
 		}
+		if conn.PgConn().TxStatus() == 'I' {
+			if err := awaitVisible(ctx, conn, m.xid); err != nil {
+				return err
+			}
+		}
 		result := conn.PgConn().ExecParams(ctx, query, key, nil, nil, formats).Read()
 		if conn.PgConn().TxStatus() != 'I' && !conn.IsClosed() {
 			if err := conn.PgConn().Exec(ctx, "ROLLBACK").Close(); err != nil {
@@ -98,6 +111,49 @@ func (s *Source) complete(ctx context.Context, t *table, at lienthong.Position, 
 		}
 		return nil
 	})
+}
+
+// awaitVisible waits until new queries see what the transaction did. The server
+// streams a transaction once its commit is in the log, which is a moment before
+// others see it; with synchronous replication, a long one.
+func awaitVisible(ctx context.Context, conn *pgx.Conn, xid uint32) error {
+	for {
+		result := conn.PgConn().ExecParams(ctx, "SELECT pg_current_snapshot()::text", nil, nil, nil, nil).Read()
+		if result.Err != nil {
+			return result.Err
+		}
+		seen, err := sees(string(result.Rows[0][0]), xid)
+		if seen || err != nil {
+			return err
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// sees reports whether a snapshot, "xmin:xmax:xid,xid", shows a transaction that
+// has ended. Its numbers have 64 bits, and that of the transaction the lower 32 of them.
+func sees(snapshot string, xid uint32) (bool, error) {
+	parts := strings.SplitN(snapshot, ":", 3)
+	if len(parts) != 3 {
+		return false, damaged("pg_current_snapshot")
+	}
+	next, err := strconv.ParseUint(parts[1], 10, 64)
+	if err != nil {
+		return false, damaged("pg_current_snapshot")
+	}
+	if int32(xid-uint32(next)) >= 0 { //nolint:gosec // numbers go round, that is how they are compared
+		return false, nil
+	}
+	for text := range strings.SplitSeq(parts[2], ",") {
+		if n, err := strconv.ParseUint(text, 10, 64); err == nil && uint32(n) == xid { //nolint:gosec // the lower half
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // vanished reports whether a column or the table is no longer there. The stream

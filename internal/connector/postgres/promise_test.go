@@ -496,3 +496,28 @@ func TestComplete(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestSees(t *testing.T) {
+	for _, c := range []struct {
+		snapshot string
+		xid      uint32
+		want     bool
+	}{
+		{"100:105:", 104, true},
+		{"100:105:", 105, false},
+		{"100:105:101,104", 104, false},
+		{"100:105:101,104", 103, true},
+		{"8589934600:8589934605:8589934601", 9, false}, // 2^33 + 9
+		{"8589934600:8589934605:8589934601", 8, true},
+		{"4294967290:4294967300:", 4294967295, true}, // 2^32 + 4 comes after 2^32 - 1
+		{"4294967290:4294967295:", 3, false},
+	} {
+		got, err := sees(c.snapshot, c.xid)
+		if err != nil || got != c.want {
+			t.Errorf("sees(%q, %d) = %t, %v", c.snapshot, c.xid, got, err)
+		}
+	}
+	if _, err := sees("105", 1); err == nil {
+		t.Error("a text that is no snapshot was taken for one")
+	}
+}

@@ -27,6 +27,7 @@ type reader struct {
 
 	last    lienthong.Position // the last that the sink knows of
 	commit  uint64             // start of the commit record of the transaction at hand
+	xid     uint32             // of the transaction at hand
 	at      int64
 	inside  bool // between the server's Begin and Commit
 	told    bool // the sink has had Begin
@@ -137,6 +138,7 @@ func (r *reader) logical(ctx context.Context, m []byte, l *line) error {
 		}
 		r.commit = binary.BigEndian.Uint64(m)
 		r.at = int64(binary.BigEndian.Uint64(m[8:])) + epochMicros
+		r.xid = binary.BigEndian.Uint32(m[16:])
 		r.inside, r.told = true, false
 		r.sequence.begin()
 	case 'C':
@@ -167,7 +169,7 @@ func (r *reader) ended() error {
 				Table: h.table, Op: h.op, At: r.at, Values: h.values,
 				Version: versionAt(r.commit, sequenceHeld),
 			}
-			r.source.delivering, r.source.deliveringAt = h.layout, positionOf(r.commit)
+			r.source.delivering = moment{h.layout, positionOf(r.commit), r.xid}
 			if err := r.deliver(r.sink.Change(&r.row)); err != nil {
 				return err
 			}
@@ -278,7 +280,7 @@ func (r *reader) emit(rel *relation, op lienthong.Op, values []lienthong.Value) 
 	r.row = connector.Row{
 		Table: rel.index, Op: op, Version: versionAt(r.commit, sequence), At: r.at, Values: values,
 	}
-	r.source.delivering, r.source.deliveringAt = rel.table, positionOf(r.commit)
+	r.source.delivering = moment{rel.table, positionOf(r.commit), r.xid}
 	return r.deliver(r.sink.Change(&r.row))
 }
 

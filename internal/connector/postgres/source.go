@@ -68,8 +68,7 @@ type Source struct {
 	streaming     atomic.Bool
 	wake          chan struct{} // an acknowledgement waits to be sent
 	sequenceLimit uint32
-	delivering    *table // of the row that Stream is handing to the sink; owned by Stream
-	deliveringAt  lienthong.Position
+	delivering    moment // of the row that Stream is handing to the sink; owned by Stream
 
 	viewing sync.Mutex // a view is being opened, or a row completed, and not both
 	shown   *view      // the newest open view; guarded by viewing
