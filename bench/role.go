@@ -96,7 +96,7 @@ func runRole(ctx context.Context, role string, args []string, stdin io.Reader, s
 }
 
 func startProfile(prefix string) (stop func() error, err error) {
-	cpu, err := os.Create(prefix + ".cpu") //nolint:gosec // the person who measures names it
+	cpu, err := os.Create(prefix + ".cpu")
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func startProfile(prefix string) (stop func() error, err error) {
 		if err := cpu.Close(); err != nil {
 			return err
 		}
-		allocs, err := os.Create(prefix + ".allocs") //nolint:gosec // likewise
+		allocs, err := os.Create(prefix + ".allocs")
 		if err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func (s *syncRun) startRole(ctx context.Context, role, phase string) (*process, 
 	if s.profiles != "" {
 		args = append(args, "-profile", filepath.Join(s.profiles, role+"-"+phase))
 	}
-	cmd := exec.CommandContext(ctx, self, args...) //nolint:gosec // ourselves
+	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Stderr = s.progress
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second

@@ -81,14 +81,14 @@ func runSync(ctx context.Context, config syncConfig) (err error) {
 }
 
 func startCluster(dir string) (*pgtest.Server, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the server's own account must pass
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
 	return pgtest.Start(dir, settings()...)
 }
 
 func (s *syncRun) say(format string, args ...any) {
-	fmt.Fprintf(s.progress, format+"\n", args...) //nolint:errcheck // a terminal
+	fmt.Fprintf(s.progress, format+"\n", args...)
 }
 
 // prepare makes the databases, fills the source, and writes the configuration of hub
@@ -115,8 +115,10 @@ func (s *syncRun) prepare(ctx context.Context) error {
 		into **pgx.Conn
 		dsn  string
 	}{
-		{&s.atSource, s.source.DSN(sourceName)}, {&s.hubDB, s.target.DSN(hubName)},
-		{&s.nativeDB, s.target.DSN(nativeName)}, {&s.atTarget, s.target.DSN("postgres")},
+		{&s.atSource, s.source.DSN(sourceName)},
+		{&s.hubDB, s.target.DSN(hubName)},
+		{&s.nativeDB, s.target.DSN(nativeName)},
+		{&s.atTarget, s.target.DSN("postgres")},
 	} {
 		conn, err := pgx.Connect(ctx, c.dsn)
 		if err != nil {
@@ -129,7 +131,7 @@ func (s *syncRun) prepare(ctx context.Context) error {
 
 func (s *syncRun) disconnect() {
 	for _, c := range []*pgx.Conn{s.atSource, s.hubDB, s.nativeDB, s.atTarget} {
-		_ = c.Close(context.Background()) //nolint:forbidigo // at the end, whatever ended it
+		_ = c.Close(context.Background())
 	}
 }
 

@@ -117,7 +117,7 @@ func fill(ctx context.Context, dsn string, rows int64) error {
 			return fmt.Errorf("prepare the source: %w", err)
 		}
 	}
-	r := rand.New(rand.NewPCG(214, 1)) //nolint:gosec // invented people, the same every time
+	r := rand.New(rand.NewPCG(214, 1))
 	next := int64(0)
 	_, err = conn.CopyFrom(ctx, pgx.Identifier{"citizen"}, []string{
 		"id", "personal_number", "full_name", "birth_date", "sex", "ethnicity", "birth_province", "phone",

@@ -76,7 +76,7 @@ func printError(w io.Writer, err error) {
 		err = usage.error
 	}
 	// Several problems are told apart; causes within one of them are not.
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost only
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, one := range many.Unwrap() {
 			printError(w, one)
 		}

@@ -95,7 +95,7 @@ type step struct {
 //	<!-- run: background until "x" --> it goes on, and prints the text soon
 func stepsOf(t *testing.T, path string) []step {
 	t.Helper()
-	file, err := os.Open(path) //nolint:gosec // of this repository
+	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func start(t *testing.T, dir, command, until string) *process {
 	p := &process{output: newWatched(), ended: make(chan error, 1)}
 	// Without a shell between, so that a signal reaches the program.
 	words := strings.Fields(command)
-	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), words[0], words[1:]...) //nolint:gosec // a command of the handbook
+	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), words[0], words[1:]...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, p.output, p.output
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -332,7 +332,7 @@ func TestFailures_AreTold(t *testing.T) {
 	}
 	write := func(name, from string, pairs ...string) {
 		t.Helper()
-		data, err := os.ReadFile(filepath.Join(dir, from)) //nolint:gosec // of the test's own directory
+		data, err := os.ReadFile(filepath.Join(dir, from))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -340,7 +340,7 @@ func TestFailures_AreTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const password = "matkhaubimat" //nolint:gosec // that it does not show is what is tested
+	const password = "matkhaubimat"
 	write("hub-postgres.yaml", "hub.yaml", "hub-data", "hub-postgres-data", "name: ndc", "name: ndc\npostgres: postgres://u:"+password+"@127.0.0.1:1/d")
 	write("hub-dsn.yaml", "hub.yaml", "hub-data", "hub-postgres-data", "name: ndc", "name: ndc\npostgres: postgres://u:"+password+"@127.0.0.1:1/d?sslmode=maybe")
 	t.Run("PostgreSQL away", func(t *testing.T) {
@@ -405,7 +405,7 @@ func refused(t *testing.T, dir, command string, texts ...string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
 	words := strings.Fields(command)
-	cmd := exec.CommandContext(ctx, words[0], words[1:]...) //nolint:gosec // a command of the test
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if err == nil || cmd.ProcessState.ExitCode() != exitFailed {
@@ -511,7 +511,7 @@ func TestHandbook_CodesExist(t *testing.T) {
 		if err != nil || entry.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
-		data, err := os.ReadFile(path) //nolint:gosec // of this repository
+		data, err := os.ReadFile(path)
 		source.Write(data)
 		return err
 	})

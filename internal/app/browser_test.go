@@ -153,7 +153,7 @@ func (p *person) fits(name string, width, height int64) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(directory, fmt.Sprintf("%s-%d.png", name, width)), picture, 0o644); err != nil { //nolint:gosec // a picture of made-up people
+	if err := os.WriteFile(filepath.Join(directory, fmt.Sprintf("%s-%d.png", name, width)), picture, 0o644); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -66,7 +66,7 @@ func (f *feed) batch(h *lienthong.BatchHeader, landed int, now time.Time) {
 		s.datasets[h.Dataset] = true
 	case lienthong.RepairBatch:
 		f.entries.add(console.Event{
-			At: now, Kind: console.BatchEvent, Where: h.Stream.String(), Database: h.Dataset.Database, Text: repairText(landed),
+			At: now, Kind: console.BatchEvent, Where: h.String(), Database: h.Dataset.Database, Text: repairText(landed),
 		})
 	case lienthong.ShapeBatch, lienthong.CheckpointBatch, lienthong.DigestBatch, lienthong.ReportBatch:
 	}
@@ -75,7 +75,7 @@ func (f *feed) batch(h *lienthong.BatchHeader, landed int, now time.Time) {
 // compared hears of a comparison. before is the one before it; nil for the first.
 func (f *feed) compared(e *landing.Event, title console.Text, before *lienthong.Reconciliation, now time.Time) {
 	r, h := e.Result, &e.Header
-	event := console.Event{At: now, Kind: console.ReconcileEvent, Where: h.Stream.String(), Database: h.Dataset.Database}
+	event := console.Event{At: now, Kind: console.ReconcileEvent, Where: h.String(), Database: h.Dataset.Database}
 	if l := f.loads[h.Stream]; l != nil {
 		delete(f.loads, h.Stream)
 		loadedEvent := event

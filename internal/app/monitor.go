@@ -235,7 +235,7 @@ func (m *monitor) observe(e landing.Event) {
 	defer m.mu.Unlock()
 	defer m.changed()
 	h := &e.Header
-	event := console.Event{At: now, Where: h.Stream.String(), Database: h.Dataset.Database}
+	event := console.Event{At: now, Where: h.String(), Database: h.Dataset.Database}
 	switch e.Kind {
 	case "refused":
 		if e.Code != "batch.replayed" { // a node that sends again is ordinary; the audit log has it

@@ -124,6 +124,10 @@ func baseOptions(name, dir string) *server.Options {
 		MaxPending:         128 << 20,
 		MaxControlLine:     8 << 10,
 		WriteDeadline:      30 * time.Second,
+		// A line can die without telling either end: a router restarts and has forgotten the
+		// connection. NATS's own two minutes would be five before anybody dials again.
+		PingInterval: 5 * time.Second,
+		MaxPingsOut:  2,
 	}
 }
 

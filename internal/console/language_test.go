@@ -49,7 +49,8 @@ func TestFormats(t *testing.T) {
 		{grade(Score{Known: true, Percent: 74.9}), "red"},
 		{grade(Score{}), "unknown"},
 		{sparkline([]float64{0, 1}), "0.0,23.0 100.0,1.0"},
-		{sparkline([]float64{1}), ""}, {sparkline([]float64{0, 0}), "0.0,23.0 100.0,23.0"},
+		{sparkline([]float64{1}), ""},
+		{sparkline([]float64{0, 0}), "0.0,23.0 100.0,23.0"},
 		{sparkline([]float64{2, 2, 2, 6000}), "0.0,15.7 33.3,15.7 66.7,15.7 100.0,1.0"},
 	} {
 		if test[0] != test[1] {

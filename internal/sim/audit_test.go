@@ -32,7 +32,10 @@ func (c *country) audited() {
 		if !report.Verified || report.Unsigned > 0 {
 			c.t.Fatalf("audit log of %s: verified %t, %d unsigned, %v", filepath.Base(data), report.Verified, report.Unsigned, report.Problems)
 		}
-		entries := c.entries(data)
+		entries, err := entriesOf(data)
+		if err != nil {
+			c.t.Fatal(err)
+		}
 		if uint64(len(entries)) != report.Entries {
 			c.t.Fatalf("audit log of %s: %d entries read, %d verified", filepath.Base(data), len(entries), report.Entries)
 		}
@@ -45,7 +48,7 @@ func (c *country) audited() {
 		}
 		for _, b := range blocks {
 			for _, kind := range kinds {
-				digest, there := digests[kind][uint64(b.sequence)] //nolint:gosec // counted from one
+				digest, there := digests[kind][uint64(b.sequence)]
 				if !there || kind != audit.Receipt && digest != b.digest {
 					c.t.Fatalf("audit log of %s: no %s of batch %d", filepath.Base(data), kind, b.sequence)
 				}
@@ -54,10 +57,9 @@ func (c *country) audited() {
 	}
 }
 
-// entries reads the leaves of a log from its files, as an outsider would: bundles
+// entriesOf reads the leaves of a log from its files, as an outsider would: bundles
 // of up to 256 entries, each behind its length.
-func (c *country) entries(data string) []audit.Entry {
-	c.t.Helper()
+func entriesOf(data string) ([]audit.Entry, error) {
 	bundles := map[uint64]string{}
 	root := filepath.Join(data, "audit", "tile", "entries")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -72,25 +74,25 @@ func (c *country) entries(data string) []audit.Entry {
 		return nil
 	})
 	if err != nil {
-		c.t.Fatal(err)
+		return nil, err
 	}
 	var entries []audit.Entry
 	for index := range uint64(len(bundles)) {
 		body, err := os.ReadFile(bundles[index])
 		if err != nil {
-			c.t.Fatal(fmt.Errorf("bundle %d: %w", index, err))
+			return nil, fmt.Errorf("bundle %d: %w", index, err)
 		}
 		for len(body) >= 2 {
 			size := int(binary.BigEndian.Uint16(body))
 			var e audit.Entry
 			if err := json.Unmarshal(body[2:2+size], &e); err != nil {
-				c.t.Fatal(err)
+				return nil, err
 			}
 			entries = append(entries, e)
 			body = body[2+size:]
 		}
 	}
-	return entries
+	return entries, nil
 }
 
 func widthOf(root, path string) int {

@@ -253,7 +253,7 @@ func start(t *testing.T, name, dir string, o order) *process {
 		t.Fatal(err)
 	}
 	p := &process{name: name, answers: make(chan answer, 16), done: make(chan struct{})}
-	p.cmd = exec.Command(os.Args[0]) //nolint:gosec,noctx // this very program; it ends with its standard input
+	p.cmd = exec.Command(os.Args[0]) //nolint:noctx // this very program; it ends with its standard input
 	p.cmd.Env = append(os.Environ(), orderVariable+"="+path)
 	p.cmd.Stderr = logFile
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -344,7 +344,7 @@ func (p *process) stop(t *testing.T) {
 
 // tail is the end of the child's log.
 func tail(dir, name string) string {
-	body, err := os.ReadFile(filepath.Join(dir, name+".log")) //nolint:gosec // of this test
+	body, err := os.ReadFile(filepath.Join(dir, name+".log"))
 	if err != nil {
 		return ""
 	}

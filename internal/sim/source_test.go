@@ -112,7 +112,7 @@ type source struct {
 // newSource makes the table and its first rows.
 func newSource(t *testing.T, e engine, dir string, rows int, seed uint64) *source {
 	t.Helper()
-	s := &source{engine: e, address: filepath.Join(dir, "source.db"), random: rand.New(rand.NewPCG(seed, 7))} //nolint:gosec // repeatable on purpose
+	s := &source{engine: e, address: filepath.Join(dir, "source.db"), random: rand.New(rand.NewPCG(seed, 7))}
 	if e.driver == "pgx" {
 		s.address = server.Database(t)
 	}

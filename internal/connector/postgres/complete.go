@@ -127,7 +127,7 @@ func awaitVisible(ctx context.Context, conn *pgx.Conn, xid uint32) error {
 			return err
 		}
 		select {
-		case <-time.After(time.Millisecond):
+		case <-time.After(time.Millisecond): //nolint:forbidigo // in a select with ctx
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -145,11 +145,11 @@ func sees(snapshot string, xid uint32) (bool, error) {
 	if err != nil {
 		return false, damaged("pg_current_snapshot")
 	}
-	if int32(xid-uint32(next)) >= 0 { //nolint:gosec // numbers go round, that is how they are compared
+	if int32(xid-uint32(next)) >= 0 {
 		return false, nil
 	}
 	for text := range strings.SplitSeq(parts[2], ",") {
-		if n, err := strconv.ParseUint(text, 10, 64); err == nil && uint32(n) == xid { //nolint:gosec // the lower half
+		if n, err := strconv.ParseUint(text, 10, 64); err == nil && uint32(n) == xid {
 			return false, nil
 		}
 	}

@@ -3,5 +3,5 @@ package postgres
 import "syscall"
 
 func setLowWater(fd uintptr, bytes int) {
-	_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, bytes) //nolint:gosec // a file descriptor
+	_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, bytes)
 }
