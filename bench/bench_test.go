@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"testing"
 	"time"
@@ -38,8 +37,8 @@ func TestSync_EveryPartRunsAndBothEndsAreEqual(t *testing.T) {
 	defer cancel()
 	var out bytes.Buffer
 	err := runSync(ctx, syncConfig{
-		rows: 3000, changes: 1000, lagSeconds: 1, binary: true, dir: t.TempDir(), logLevel: "error",
-		out: newPrinter(&out), progress: io.Discard,
+		rows: 10_000, changes: 1000, lagSeconds: 1, binary: true, dir: t.TempDir(), logLevel: "error",
+		out: newPrinter(&out), progress: t.Output(),
 	})
 	if errors.Is(err, pgtest.ErrNotInstalled) {
 		t.Skip(err)

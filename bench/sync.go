@@ -36,7 +36,8 @@ type syncRun struct {
 	source, target     *pgtest.Server
 	atSource, atTarget *pgx.Conn // to look and to command
 	hubDB, nativeDB    *pgx.Conn
-	churned            int64 // transactions committed at the source since the fill
+	churned            int64  // transactions committed at the source since the fill
+	lastCommit         string // a place in the source's log just before the last of a backlog
 }
 
 // settings are those of a small server in production: durable, with memory for
@@ -50,8 +51,9 @@ func settings() []string {
 }
 
 func runSync(ctx context.Context, config syncConfig) (err error) {
-	if config.rows < 1000 || config.changes > config.rows {
-		return errors.New("at least 1,000 rows, and no more changes than rows")
+	// One change in ten deletes a row that no other deletes: there must be enough of them.
+	if most := 2*config.changes + int64(config.lagSeconds)*2*(slowRate+fastRate) + 2*warmUp; most > config.rows {
+		return fmt.Errorf("so many changes need a snapshot of at least %d rows", most)
 	}
 	if config.dir == "" {
 		if config.dir, err = os.MkdirTemp("", "lienthong-bench-"); err != nil {
@@ -184,7 +186,7 @@ func (s *syncRun) measure(ctx context.Context) error {
 		}
 	}
 	if s.wants("lag") {
-		for _, rate := range []int{300, 2000} {
+		for _, rate := range []int{slowRate, fastRate} {
 			if err := s.lag(ctx, rate); err != nil {
 				return err
 			}
@@ -287,8 +289,11 @@ func until(ctx context.Context, conn *pgx.Conn, patience time.Duration, query st
 	}
 }
 
-// warmUp is a number of transactions.
-const warmUp = 100
+const (
+	slowRate = 300  // transactions a second of the lag measurements
+	fastRate = 2000 //
+	warmUp   = 100  // transactions before one
+)
 
 const patience = 10 * time.Minute
 
@@ -467,7 +472,15 @@ func (s *syncRun) streams(ctx context.Context) error {
 // backlog commits the changes while nobody reads them.
 func (s *syncRun) backlog(ctx context.Context) error {
 	s.say("backlog of %d transactions", s.changes)
-	if err := churn(ctx, s.source.DSN(sourceName), s.churned, s.changes, s.rows); err != nil {
+	dsn := s.source.DSN(sourceName)
+	if err := churn(ctx, dsn, s.churned, s.changes-1, s.rows); err != nil {
+		return err
+	}
+	// Whoever has applied a commit from after this place has applied all of them.
+	if err := s.atSource.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&s.lastCommit); err != nil {
+		return err
+	}
+	if err := churn(ctx, dsn, s.churned+s.changes-1, 1, s.rows); err != nil {
 		return err
 	}
 	s.churned += s.changes
@@ -504,14 +517,10 @@ func (s *syncRun) drain(ctx context.Context) (*line, error) {
 	return l, stopAll(node, hub)
 }
 
-// nativeDrain measures until the subscriber says that it has applied and flushed
-// everything that there was.
+// nativeDrain measures until the subscriber has applied the last transaction. It
+// asks the subscriber, whose word to the publisher can come seconds later.
 func (s *syncRun) nativeDrain(ctx context.Context, name string) (*line, error) {
 	s.say("drain by native logical replication: %s", name)
-	var end string
-	if err := s.atSource.QueryRow(ctx, "SELECT pg_current_wal_lsn()::text").Scan(&end); err != nil {
-		return nil, err
-	}
 	from, err := s.usage()
 	if err != nil {
 		return nil, err
@@ -519,7 +528,7 @@ func (s *syncRun) nativeDrain(ctx context.Context, name string) (*line, error) {
 	if _, err := s.nativeDB.Exec(ctx, "ALTER SUBSCRIPTION bench ENABLE"); err != nil {
 		return nil, err
 	}
-	err = until(ctx, s.atSource, patience, "SELECT COALESCE(replay_lsn >= $1::text::pg_lsn, false) FROM pg_stat_replication WHERE application_name = 'bench'", end)
+	err = until(ctx, s.nativeDB, patience, "SELECT COALESCE(pg_replication_origin_progress('pg_' || oid, false) > $1::text::pg_lsn, false) FROM pg_subscription WHERE subname = 'bench'", s.lastCommit)
 	if err != nil {
 		return nil, err
 	}

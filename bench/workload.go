@@ -173,6 +173,9 @@ func churn(ctx context.Context, dsn string, first, n, total int64) error {
 		from, to := n*w/writers, n*(w+1)/writers
 		go func() {
 			done <- func() error {
+				if from == to {
+					return nil
+				}
 				conn, err := pgx.Connect(ctx, dsn)
 				if err != nil {
 					return err

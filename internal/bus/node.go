@@ -88,6 +88,7 @@ type entry struct {
 
 const (
 	spoolName = "SPOOL"
+	appendTimeout = 10 * time.Second
 	// askEvery is how often at most a lost receipt is asked for: an answer takes a while.
 	askEvery = time.Second
 	// cacheBytes of payload stay in memory between append and receipt, so that a batch
@@ -276,7 +277,7 @@ func (n *Node) Append(ctx context.Context, s *batch.Sealed) error {
 		if !isStorageFull(err) && !errors.Is(err, errDiskReserve) {
 			failures++
 			n.config.Log.WarnContext(ctx, "spool did not take a batch", slog.Int("failures", failures), slog.Any("error", err))
-			if failures%3 == 0 {
+			if failures%3 == 0 || errors.Is(err, context.DeadlineExceeded) {
 				// JetStream freezes a stream after a failed write; opening it again
 				// brings it back, and the message id keeps the batch from being there twice.
 				n.engine.stop()
@@ -308,8 +309,9 @@ func (n *Node) append(ctx context.Context, subject, digest string, s *batch.Seal
 	if conn == nil {
 		return 0, nats.ErrConnectionClosed
 	}
-	// The deadline is generous: a slow disk must not look like a broken one.
-	publishCtx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	// The deadline is generous: a slow disk must not look like a broken one. A stream
+	// that could not write does not answer at all.
+	publishCtx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	ack, err := js.PublishMsg(publishCtx, message(subject, digest, s))
 	if err != nil {

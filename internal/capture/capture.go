@@ -131,6 +131,13 @@ func New(config Config) (*Capture, error) {
 	}
 	c.sink = &sink{capture: c}
 	c.sealer.idle = c.sink.sealerIdle
+	c.sealer.trouble = func(ctx context.Context, err error) {
+		if err == nil {
+			c.failure.Store(nil)
+			return
+		}
+		c.fail(ctx, "the node's state cannot be saved", err)
+	}
 	return c, nil
 }
 

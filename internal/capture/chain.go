@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/batch"
@@ -58,7 +59,7 @@ type shipment struct {
 	parcels      []parcel
 	observations map[*dataset][]Observation // saved before the batches are spooled
 	// durable runs after all parcels are in the spool: it acknowledges the source or
-	// marks a chunk as done.
+	// marks a chunk as done. It is run again until it succeeds.
 	durable func(ctx context.Context) error
 }
 
@@ -75,6 +76,8 @@ type sealer struct {
 	sealed  func(*batch.Sealed)
 	buffers chan []byte // raw rows, to be used again
 	idle    func()      // called when no live shipment waits
+	// trouble hears what keeps the node from remembering; nil when that is over.
+	trouble func(context.Context, error)
 }
 
 func (s *sealer) run(ctx context.Context) error {
@@ -129,10 +132,32 @@ func (s *sealer) ship(ctx context.Context, next shipment) error {
 	}
 	s.step("after spool")
 	if next.durable != nil {
-		return next.durable(ctx)
+		return s.persist(ctx, next.durable)
 	}
 	return nil
 }
+
+// persist repeats what the node must remember until it is remembered: a full disk
+// slows the source like a full spool does, and ends nothing. It gives up only with ctx.
+func (s *sealer) persist(ctx context.Context, save func(context.Context) error) error {
+	for failed := false; ; failed = true {
+		err := save(ctx)
+		if failed && err == nil {
+			s.trouble(ctx, nil)
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		s.trouble(ctx, err)
+		if pause(ctx, persistAgain) != nil {
+			return err
+		}
+	}
+}
+
+// persistAgain is the time between two attempts to write down what must not be
+// forgotten.
+const persistAgain = 500 * time.Millisecond
 
 // observe saves what opens findings before the batches are spooled, and what
 // closes them after. So a crash between leaves at most a finding that is closed when
@@ -153,7 +178,8 @@ func (s *sealer) observe(ctx context.Context, all map[*dataset][]Observation, op
 		if len(part) == 0 {
 			continue
 		}
-		if err := s.state.Observe(ctx, d.stream.Dataset, part); err != nil {
+		err := s.persist(ctx, func(ctx context.Context) error { return s.state.Observe(ctx, d.stream.Dataset, part) })
+		if err != nil {
 			return fmt.Errorf("capture: save findings of %s: %w", d.stream, err)
 		}
 	}

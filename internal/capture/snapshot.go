@@ -105,8 +105,11 @@ func (c *Capture) snapshot(ctx context.Context, view connector.View, table int) 
 	// Behind the last chunk in the same queue, so that "done" is not said too early.
 	done := make(chan struct{})
 	err = send(ctx, c.sealer.bulk, shipment{durable: func(ctx context.Context) error {
-		defer close(done)
-		return c.State.SnapshotDone(ctx, d.stream.Dataset)
+		if err := c.State.SnapshotDone(ctx, d.stream.Dataset); err != nil {
+			return err
+		}
+		close(done)
+		return nil
 	}})
 	if err != nil {
 		return err

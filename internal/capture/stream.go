@@ -341,11 +341,13 @@ func (s *sink) hand(next shipment) error {
 	s.shipping.Add(1)
 	durable := next.durable
 	next.durable = func(ctx context.Context) error {
-		defer s.shipping.Add(-1)
-		if durable == nil {
-			return nil
+		if durable != nil {
+			if err := durable(ctx); err != nil {
+				return err // and it is tried again
+			}
 		}
-		return durable(ctx)
+		s.shipping.Add(-1)
+		return nil
 	}
 	return send(s.ctx, s.capture.sealer.live, next)
 }

@@ -6,11 +6,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -146,7 +148,7 @@ func TestPersonLooksAround(t *testing.T) {
 // person has opened stays open when its part renews itself.
 func TestRenewalKeepsWhatAPersonDid(t *testing.T) {
 	tab := newTab(t)
-	book := newStorybook(busyOverview())
+	book := newStorybook(busyOverview(), busyDatabase())
 	c := newConsole(t, book, nil)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.AddCookie(&http.Cookie{Name: sessionCookie, Value: "session-1"})
@@ -169,6 +171,44 @@ func TestRenewalKeepsWhatAPersonDid(t *testing.T) {
 	do("the catalogue renews itself", chromedp.Poll[chromedp.Void](`document.querySelector("#database-maps") !== null`, chromedp.WithPollingTimeout(10*time.Second)))
 	do("it is still open", chromedp.Poll[chromedp.Void](`document.querySelector("#catalogue").open`, chromedp.WithPollingTimeout(2*time.Second)))
 	do("the work is gone", chromedp.Poll[chromedp.Void](`document.querySelector(".job") === null`, chromedp.WithPollingTimeout(10*time.Second)))
+	// A press that is still down when the part under it renews itself is not lost.
+	do("listen", chromedp.Evaluate[chromedp.Void](`window.renewals = 0; document.addEventListener("htmx:sseBeforeMessage", () => window.renewals++)`))
+	var where []float64
+	aim := func() {
+		t.Helper()
+		var err error
+		if where, err = chromedp.Run(tab, chromedp.Evaluate[[]float64](`(() => { document.querySelector("#database-population").scrollIntoView({block: "center"});
+			const r = document.querySelector("#database-population").getClientRects()[0]; return [r.left + 8, r.top + r.height / 2] })()`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pointer := func(kind input.DispatchMouseEventType) chromedp.Action[chromedp.Void] {
+		return chromedp.MouseEvent(kind, where[0], where[1], chromedp.ButtonLeft, func(p *input.DispatchMouseEventParams) { p.ClickCount = 1 })
+	}
+	rename := func(name string) {
+		book.change(func(b *storybook) {
+			b.overview.Databases = slices.Clone(b.overview.Databases)
+			b.overview.Databases[0].Name = Text{name, name}
+		})
+	}
+	named := func(name string) string {
+		return `document.querySelector("#database-population").textContent === "` + name + `"`
+	}
+	aim()
+	do("press", pointer(input.DispatchMouseEventTypeMousePressed))
+	rename("Held")
+	do("a renewal comes", chromedp.Poll[chromedp.Void](`window.renewals > 0`, chromedp.WithPollingTimeout(10*time.Second)))
+	if early, err := chromedp.Run(tab, chromedp.Evaluate[bool](named("Held"))); err != nil || early {
+		t.Errorf("the part renewed itself under the pointer: %v %v", early, err)
+	}
+	do("release elsewhere", chromedp.MouseEvent(input.DispatchMouseEventTypeMouseReleased, 2, 2, chromedp.ButtonLeft))
+	do("what was held back is shown", chromedp.Poll[chromedp.Void](named("Held"), chromedp.WithPollingTimeout(10*time.Second)))
+	aim()
+	do("listen again", chromedp.Evaluate[chromedp.Void](`window.renewals = 0`), pointer(input.DispatchMouseEventTypeMousePressed))
+	rename("Followed")
+	do("another renewal comes", chromedp.Poll[chromedp.Void](`window.renewals > 0`, chromedp.WithPollingTimeout(10*time.Second)))
+	do("release", pointer(input.DispatchMouseEventTypeMouseReleased))
+	do("the link is followed", chromedp.WaitVisible(chromedp.CSS(".page-database #lag")))
 }
 
 // TestPagesObeyThePolicyInABrowser opens the pages and lets the browser itself

@@ -498,12 +498,16 @@ func (l *Lander) compare(ctx context.Context, item Item) {
 	var body batch.DigestBody
 	bodyErr := json.Unmarshal(item.Body, &body)
 	header := item.Header
+	// Looked up now: the next checkpoint, which lands while this waits, takes its place.
+	l.mu.Lock()
+	frozen := l.digests[digestKey(header.Stream, header.Checkpoint)]
+	l.mu.Unlock()
 	l.work.Go(func() {
 		r := lienthong.Reconciliation{
 			Stream: header.Stream, Checkpoint: header.Checkpoint, Result: lienthong.Failed, At: l.Now().UnixMicro(),
 			SourceRows: body.SourceRows, Quarantined: body.Quarantined,
 		}
-		ours, err := l.digest(ctx, header.Stream, header.Checkpoint)
+		ours, err := frozen.wait(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -533,10 +537,7 @@ func (l *Lander) compare(ctx context.Context, item Item) {
 
 var errNoCheckpoint = errors.New("the hub restarted after the checkpoint; the next reconciliation decides")
 
-func (l *Lander) digest(ctx context.Context, s lienthong.Stream, checkpoint string) (*batch.Digest, error) {
-	l.mu.Lock()
-	d := l.digests[digestKey(s, checkpoint)]
-	l.mu.Unlock()
+func (d *frozenDigest) wait(ctx context.Context) (*batch.Digest, error) {
 	if d == nil {
 		return nil, errNoCheckpoint
 	}

@@ -84,6 +84,9 @@ func entriesOf(data string) ([]audit.Entry, error) {
 		}
 		for len(body) >= 2 {
 			size := int(binary.BigEndian.Uint16(body))
+			if 2+size > len(body) {
+				return nil, fmt.Errorf("bundle %d is cut", index) // or being written
+			}
 			var e audit.Entry
 			if err := json.Unmarshal(body[2:2+size], &e); err != nil {
 				return nil, err
@@ -114,6 +117,9 @@ func bundle(name string) (index uint64, width int, ok bool) {
 			return 0, 0, false
 		}
 		width = n
+	}
+	if width < 1 || width > 256 { // a file whose writing was interrupted has more digits
+		return 0, 0, false
 	}
 	index, err := strconv.ParseUint(strings.NewReplacer("x", "", "/", "").Replace(number), 10, 64)
 	return index, width, err == nil

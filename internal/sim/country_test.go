@@ -109,7 +109,7 @@ func (c *country) startNode(k *kill) {
 	n.Name, n.Data, n.Links, n.Enrol, n.Token = nodeName, c.nodeData, c.line.addr(), c.enrol, c.tokens[nodeName]
 	n.Definitions = c.path("record.yaml")
 	if c.source.engine.driver == "pgx" {
-		n.Postgres = c.source.address
+		n.Postgres, n.Slot = c.source.address, c.source.slot
 	} else {
 		n.SQLite = c.source.address
 	}

@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	if server, err = pgtest.Start(dir, "max_replication_slots=60", "max_wal_senders=60", "max_connections=200"); err != nil {
+	if server, err = pgtest.Start(dir, "max_replication_slots=60", "max_wal_senders=60", "max_connections=200", "fsync=off"); err != nil {
 		fmt.Fprintln(os.Stderr, "PostgreSQL:", err)
 		os.Exit(1)
 	}
@@ -86,7 +86,7 @@ type hubOrder struct {
 
 type nodeOrder struct {
 	Name, Data, Links, Enrol, Token string
-	SQLite, Postgres                string
+	SQLite, Postgres, Slot          string
 	Definitions                     string
 	SpoolMB, ReserveMB              int64
 	AcknowledgeEarly                bool
@@ -186,7 +186,7 @@ func serveNode(ctx context.Context, o *order, log *slog.Logger) int {
 	started, err := app.StartNode(ctx, &app.NodeConfig{
 		Name: n.Name, Data: n.Data, Hub: app.HubAddress{Links: n.Links, Enrol: n.Enrol}, Token: telemetry.Secret(n.Token),
 		SpoolMB: n.SpoolMB, ReserveMB: n.ReserveMB, ReconcileEvery: app.Duration(reconcileEvery),
-		Sources: []app.SourceConfig{{SQLite: n.SQLite, Postgres: telemetry.Secret(n.Postgres), Definitions: []string{n.Definitions}}},
+		Sources: []app.SourceConfig{{SQLite: n.SQLite, Postgres: telemetry.Secret(n.Postgres), Slot: n.Slot, Definitions: []string{n.Definitions}}},
 	}, parts)
 	if err != nil {
 		return fail(err)

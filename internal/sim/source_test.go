@@ -102,6 +102,7 @@ func (e engine) open(address string, pragmas ...string) (*sql.DB, error) {
 type source struct {
 	engine  engine
 	address string
+	slot    string // of PostgreSQL
 	db      *sql.DB
 	random  *rand.Rand
 	keys    []string // of rows that are there
@@ -115,6 +116,11 @@ func newSource(t *testing.T, e engine, dir string, rows int, seed uint64) *sourc
 	s := &source{engine: e, address: filepath.Join(dir, "source.db"), random: rand.New(rand.NewPCG(seed, 7))}
 	if e.driver == "pgx" {
 		s.address = server.Database(t)
+		address, err := url.Parse(s.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.slot = "sim_" + strings.Trim(address.Path, "/") // a slot's name belongs to the whole server
 	}
 	var err error
 	if s.db, err = e.open(s.address, "journal_mode(WAL)", "synchronous(NORMAL)"); err != nil {

@@ -22,6 +22,34 @@
       }
     });
   });
+  // A part that renews itself between the press and the release of a button would
+  // take the link away from under the pointer, and the click with it: renewals wait
+  // until the pointer is up.
+  var pressed = false;
+  var held = new Map();
+  document.addEventListener("htmx:sseBeforeMessage", function (event) {
+    if (pressed) {
+      event.preventDefault();
+      held.set(event.detail.type, event.detail);
+    }
+  });
+  document.addEventListener("pointerdown", function () {
+    pressed = true;
+  }, true);
+  function release() {
+    setTimeout(function () { // after the click that follows
+      pressed = false;
+      var waiting = Array.from(held.values());
+      held.clear();
+      waiting.forEach(function (message) {
+        message.target.dispatchEvent(new MessageEvent(message.type, {data: message.data}));
+      });
+    }, 50);
+  }
+  document.addEventListener("pointerup", release, true);
+  document.addEventListener("pointercancel", release, true);
+  document.addEventListener("dragend", release, true);
+  window.addEventListener("blur", release);
   // A link to a part that is closed opens it.
   document.addEventListener("click", function (event) {
     var link = event.target.closest && event.target.closest('a[href^="#"]');
