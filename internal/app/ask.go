@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -22,7 +23,7 @@ func (m *monitor) Reconcile(ctx context.Context, database, asker string) error {
 		problems = append(problems, m.hub.bus.Tell(node, bus.Control{Reconcile: true}))
 	}
 	m.hub.note(ctx, audit.Entry{
-		Kind: audit.Reconciliation, Actor: asker, Detail: map[string]string{"event": "asked", "database": database},
+		Kind: audit.Reconciliation, Actor: cmp.Or(asker, administrator), Detail: map[string]string{"event": "asked", "database": database},
 	})
 	return errors.Join(problems...)
 }

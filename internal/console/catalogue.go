@@ -232,7 +232,9 @@ func catalogue() map[string]Text {
 		"shapes.breaking": {"Dừng", "Stopped"},
 		"shapes.empty":    {"Cấu trúc chưa thay đổi từ khi kết nối.", "The shape has not changed since it was connected."},
 
-		"reconciliations.title":   {"Lịch sử đối soát", "Comparisons"},
+		"reconciliations.title": {"Lịch sử đối soát", "Comparisons"},
+
+		"reconciliations.now":     {"Đối soát ngay", "Compare now"},
 		"reconciliations.empty":   {"Chưa đối soát lần nào. Lần đầu chạy ngay sau khi nạp xong.", "Not compared yet. The first comparison runs right after the first load."},
 		"reconciliations.buckets": {"%s phần đang gửi lại", "%s parts being resent"},
 

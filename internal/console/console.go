@@ -129,6 +129,7 @@ func (c *Console) routes() http.Handler {
 	pages.Handle("GET /favicon.ico", http.RedirectHandler(c.assets.URL("favicon.svg"), http.StatusFound))
 	pages.Handle("GET /{$}", c.member(c.overview))
 	pages.Handle("GET /database/{code}", c.member(c.database))
+	pages.Handle("POST /database/{code}/reconcile", c.form(c.member(c.reconcile).ServeHTTP))
 	pages.Handle("GET /events", c.member(c.events))
 	pages.Handle("GET /signin", http.HandlerFunc(c.signInPage))
 	pages.Handle("POST /signin", c.form(c.signIn))

@@ -34,6 +34,27 @@ type databaseView struct {
 	AllGroups []GroupCount // the eight, in the order of the law
 	GroupTop  int64        // the largest of them
 	Findings  int64        // of all groups
+	CanAsk    bool         // somebody can have a comparison now
+}
+
+// reconcile asks for a comparison now and goes back to the page, where the result
+// appears by itself.
+func (c *Console) reconcile(w http.ResponseWriter, r *http.Request, user User) {
+	code := r.PathValue("code")
+	reconciler, ok := c.config.Source.(Reconciler)
+	if !ok {
+		c.notFound(w, r)
+		return
+	}
+	if _, err := c.config.Source.Database(r.Context(), code); err != nil {
+		c.failWith(w, r, err)
+		return
+	}
+	if err := reconciler.Reconcile(r.Context(), code, user.Name); err != nil {
+		c.failWith(w, r, err)
+		return
+	}
+	http.Redirect(w, r, "/database/"+url.PathEscape(code), http.StatusSeeOther)
 }
 
 func (c *Console) database(w http.ResponseWriter, r *http.Request, user User) {
@@ -48,6 +69,8 @@ func (c *Console) database(w http.ResponseWriter, r *http.Request, user User) {
 	view.chrome = c.chromeFor(w, r, &user)
 	view.Page = "database"
 	view.Title = words.text(page.Name)
+	_, can := c.config.Source.(Reconciler)
+	view.CanAsk = can && page.State != NotConnected
 	view.Stream = "/events?" + url.Values{"database": {code}, "language": {string(words.language)}}.Encode()
 	c.write(w, r, http.StatusOK, view)
 }

@@ -20,6 +20,14 @@ type Source interface {
 	Subscribe(ctx context.Context) <-chan struct{}
 }
 
+// Reconciler is a Source that can be asked to compare both ends now. Without it
+// the page has no button.
+type Reconciler interface {
+	// Reconcile asks the nodes of a database. The result comes like that of any other
+	// comparison. asker goes into the audit log.
+	Reconcile(ctx context.Context, code, asker string) error
+}
+
 // Gate knows who may look. It burns the one-time tokens and writes sign-ins to
 // the audit log.
 type Gate interface {
