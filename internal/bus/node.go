@@ -87,7 +87,7 @@ type entry struct {
 }
 
 const (
-	spoolName = "SPOOL"
+	spoolName     = "SPOOL"
 	appendTimeout = 10 * time.Second
 	// askEvery is how often at most a lost receipt is asked for: an answer takes a while.
 	askEvery = time.Second

@@ -200,6 +200,11 @@ func (c *country) settle() {
 		return err == nil, err
 	})
 	c.reconcile()
+	// The node goes on to compare; what both logs must hold is what has landed by now.
+	proven, err := c.ledger()
+	if err != nil {
+		c.t.Fatal(err)
+	}
 	c.await("every batch receipted", func() (bool, error) {
 		left := c.ask("spooled").Spooled
 		return left == 0, fmt.Errorf("%d batches wait", left)
@@ -218,7 +223,7 @@ func (c *country) settle() {
 	if err := errors.Join(c.healthy(), c.equal(), c.chain()); err != nil {
 		c.t.Fatal(err)
 	}
-	c.audited()
+	c.audited(proven)
 }
 
 // lastRow stops the application after one row more, and waits until that row has

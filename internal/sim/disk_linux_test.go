@@ -53,7 +53,7 @@ func (c *country) newDisk(at, size string, ext4 bool) *disk {
 
 func (d *disk) mount() ([]byte, error) {
 	// What is written stays in memory as long as nobody syncs: the more is lost.
-	return exec.Command("mount", "-o", "loop,commit=60", d.image, d.at).CombinedOutput() //nolint:noctx // of this test
+	return exec.Command("mount", "-o", "loop,commit=60", d.image, d.at).CombinedOutput()
 }
 
 func (d *disk) unmount() {

@@ -253,7 +253,7 @@ func start(t *testing.T, name, dir string, o order) *process {
 		t.Fatal(err)
 	}
 	p := &process{name: name, answers: make(chan answer, 16), done: make(chan struct{})}
-	p.cmd = exec.Command(os.Args[0]) //nolint:noctx // this very program; it ends with its standard input
+	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append(os.Environ(), orderVariable+"="+path)
 	p.cmd.Stderr = logFile
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
