@@ -12,6 +12,9 @@ plain=$(go list ./... | sed 's|^github.com/lienthong/lienthong|.|')
 for p in $race; do
 	plain=$(printf '%s\n' "$plain" | grep -vx "$p")
 done
-[ -z "$race" ] || CGO_ENABLED=1 go test -race -count=1 -timeout 10m $race
+failed=0
 # shellcheck disable=SC2086
-go test -count=1 -p 2 -timeout 14m $plain
+[ -z "$race" ] || CGO_ENABLED=1 go test -race -count=1 -timeout 10m $race || failed=1
+# shellcheck disable=SC2086
+go test -count=1 -p 2 -timeout 14m $plain || failed=1
+exit $failed

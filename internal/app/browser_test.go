@@ -83,14 +83,27 @@ func newPerson(t *testing.T) *person {
 
 func (p *person) do(actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	if err := chromedp.Do(p.tab, actions...); err != nil {
+	err := chromedp.Do(p.tab, actions...)
+	for renewed(err) {
+		err = chromedp.Do(p.tab, actions...)
+	}
+	if err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// renewed reports whether the browser lost an element between finding and using
+// it, because a live part of the page renewed itself just then. A person looks again.
+func renewed(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "No node with given id")
 }
 
 func (p *person) text(selector string) string {
 	p.t.Helper()
 	text, err := chromedp.Run(p.tab, chromedp.Text(chromedp.CSS(selector)))
+	for renewed(err) {
+		text, err = chromedp.Run(p.tab, chromedp.Text(chromedp.CSS(selector)))
+	}
 	if err != nil {
 		p.t.Fatalf("%s: %v", selector, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -82,6 +83,8 @@ type world struct {
 	node    *Node
 	sealer  *batch.Sealer
 	head    map[lienthong.Stream]uint64 // what the hub has applied
+	stall   time.Duration
+	mute    uint64 // the batch whose first receipt is lost
 	mu      sync.Mutex
 	settled []uint64
 }
@@ -92,7 +95,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, dir: t.TempDir(), tls: mutualTLS(t), listen: "127.0.0.1:0", sealer: sealer, head: map[lienthong.Stream]uint64{}}
+	w := &world{t: t, dir: t.TempDir(), tls: mutualTLS(t), listen: "127.0.0.1:0", sealer: sealer, head: map[lienthong.Stream]uint64{}, stall: time.Second}
 	w.startHub()
 	w.startNode()
 	t.Cleanup(func() {
@@ -121,7 +124,7 @@ func (w *world) startNode() {
 	w.t.Helper()
 	node, err := StartNode(w.t.Context(), NodeConfig{
 		Name: "node", Dir: filepath.Join(w.dir, "node"), HubAddr: w.listen, TLS: w.tls,
-		Signer: seal("node"), Hub: seal("hub"), HubName: "hub", Stall: time.Second, Reserve: 1, Log: quiet(),
+		Signer: seal("node"), Hub: seal("hub"), HubName: "hub", Stall: w.stall, Reserve: 1, Log: quiet(),
 		Receipted: func(_ context.Context, _ []SignedReceipt, parsed []lienthong.Receipt) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -183,6 +186,10 @@ func (w *world) land(until uint64) {
 				continue
 			}
 			w.head[header.Stream] = max(w.head[header.Stream], header.Sequence)
+			if header.Sequence == w.mute {
+				w.mute = 0
+				continue
+			}
 			sealed := batch.Sealed{HeaderBytes: d.HeaderBytes}
 			body, err := json.Marshal(lienthong.Receipt{Stream: header.Stream, Sequence: header.Sequence, Hub: "hub", Digest: sealed.Digest()})
 			if err != nil {
@@ -273,5 +280,49 @@ func TestNode_SendsAgainWhatTheHubExpects(t *testing.T) {
 	}
 	w.append(3)
 	w.land(3)
+	w.waitEmpty()
+}
+
+// A receipt that is lost must not keep its batch, and all behind it, in the spool
+// for as long as newer batches are receipted.
+func TestNode_LostReceiptIsAskedForWhileOthersCome(t *testing.T) {
+	w := newWorld(t)
+	w.mute = 1
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.Now().Add(15 * time.Second)
+	for sequence := uint64(1); ; sequence++ {
+		w.append(sequence)
+		w.land(sequence)
+		w.mu.Lock()
+		heard := slices.Contains(w.settled, 1)
+		w.mu.Unlock()
+		if heard {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d batches receipted, and not the first", sequence)
+		}
+		<-tick.C
+	}
+}
+
+// What a node sent before it was restarted must not make what it sends now look
+// like a repetition to the hub's inbox.
+func TestNode_RestartedNodeIsHeardAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.append(1)
+	w.land(1)
+	w.waitEmpty()
+	w.append(2)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := w.hub.Next(ctx, 1, 1); err != nil { // taken, and lost with the hub's process
+		t.Fatal(err)
+	}
+	w.node.Close()
+	w.stall = time.Hour
+	w.startNode()
+	w.land(2)
 	w.waitEmpty()
 }

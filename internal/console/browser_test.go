@@ -66,6 +66,12 @@ func newTab(t *testing.T) context.Context {
 	return tab
 }
 
+// renewed reports whether the browser lost an element between finding and using
+// it, because a live part of the page renewed itself just then. A person looks again.
+func renewed(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "No node with given id")
+}
+
 // TestPersonLooksAround is the acceptance of the console: a person follows the
 // one-time link, reads the overview, switches language, opens a database, sees
 // the lag change without reloading and a rejected row with its reason.
@@ -79,15 +85,23 @@ func TestPersonLooksAround(t *testing.T) {
 
 	text := func(selector string) string {
 		t.Helper()
-		got, err := chromedp.Run(tab, chromedp.Text(chromedp.CSS(selector)))
-		if err != nil {
-			t.Fatalf("%s: %v", selector, err)
+		for {
+			got, err := chromedp.Run(tab, chromedp.Text(chromedp.CSS(selector)))
+			if err == nil {
+				return got
+			}
+			if !renewed(err) {
+				t.Fatalf("%s: %v", selector, err)
+			}
 		}
-		return got
 	}
 	do := func(actions ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
-		if err := chromedp.Do(tab, actions...); err != nil {
+		err := chromedp.Do(tab, actions...)
+		for renewed(err) {
+			err = chromedp.Do(tab, actions...)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
