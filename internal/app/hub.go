@@ -173,7 +173,12 @@ func StartHub(ctx context.Context, config *HubConfig, parts HubParts) (_ *Hub, e
 		return nil, err
 	}
 	if h.bus, err = bus.StartHub(ctx, bus.HubConfig{
-		Name: config.Name, Dir: filepath.Join(config.Data, "inbox"), Listen: config.Links, TLS: linkTLS, Signer: h.identity, Log: parts.Log,
+		Name: config.Name, Dir: filepath.Join(config.Data, "inbox"), Listen: config.Links, TLS: linkTLS, Signer: h.identity,
+		Peer: func(state tls.ConnectionState) (string, error) {
+			peer, err := trust.Peer(state)
+			return peer.Node, err
+		},
+		Log: parts.Log,
 	}); err != nil {
 		return nil, err
 	}

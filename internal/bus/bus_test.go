@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
 
 	"github.com/lienthong/lienthong"
@@ -45,39 +46,53 @@ func (s seal) VerifyNode(_ []byte, jws string) (string, error) {
 	return jws, nil
 }
 
-func mutualTLS(t *testing.T) *tls.Config {
+// newAuthority returns what makes a TLS configuration for a name, all of one authority.
+func newAuthority(t *testing.T) func(name string) *tls.Config {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+	issue := func(template, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) []byte {
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, parentKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	newKey := func() *ecdsa.PrivateKey {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
 	}
-	certificate, err := x509.ParseCertificate(der)
+	rootKey := newKey()
+	authority, err := x509.ParseCertificate(issue(root, root, rootKey, rootKey))
 	if err != nil {
 		t.Fatal(err)
 	}
 	pool := x509.NewCertPool()
-	pool.AddCert(certificate)
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert,
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+	pool.AddCert(authority)
+	return func(name string) *tls.Config {
+		key := newKey()
+		der := issue(&x509.Certificate{
+			SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
+			NotBefore: root.NotBefore, NotAfter: root.NotAfter, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+			KeyUsage:    x509.KeyUsageDigitalSignature,
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+		}, authority, key, rootKey)
+		return &tls.Config{
+			MinVersion: tls.VersionTLS13, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert,
+			Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		}
 	}
 }
 
 type world struct {
 	t       *testing.T
 	dir     string
-	tls     *tls.Config
+	tls     func(name string) *tls.Config
 	listen  string
 	hub     *Hub
 	node    *Node
@@ -95,7 +110,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, dir: t.TempDir(), tls: mutualTLS(t), listen: "127.0.0.1:0", sealer: sealer, head: map[lienthong.Stream]uint64{}, stall: time.Second}
+	w := &world{t: t, dir: t.TempDir(), tls: newAuthority(t), listen: "127.0.0.1:0", sealer: sealer, head: map[lienthong.Stream]uint64{}, stall: time.Second}
 	w.startHub()
 	w.startNode()
 	t.Cleanup(func() {
@@ -112,7 +127,10 @@ func newWorld(t *testing.T) *world {
 func (w *world) startHub() {
 	w.t.Helper()
 	hub, err := StartHub(w.t.Context(), HubConfig{
-		Name: "hub", Dir: filepath.Join(w.dir, "hub"), Listen: w.listen, TLS: w.tls, Signer: seal("hub"), Log: quiet(),
+		Name: "hub", Dir: filepath.Join(w.dir, "hub"), Listen: w.listen, TLS: w.tls("hub"), Signer: seal("hub"), Log: quiet(),
+		Peer: func(state tls.ConnectionState) (string, error) {
+			return state.PeerCertificates[0].Subject.CommonName, nil
+		},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -123,7 +141,7 @@ func (w *world) startHub() {
 func (w *world) startNode() {
 	w.t.Helper()
 	node, err := StartNode(w.t.Context(), NodeConfig{
-		Name: "node", Dir: filepath.Join(w.dir, "node"), HubAddr: w.listen, TLS: w.tls,
+		Name: "node", Dir: filepath.Join(w.dir, "node"), HubAddr: w.listen, TLS: w.tls("node"),
 		Signer: seal("node"), Hub: seal("hub"), HubName: "hub", Stall: w.stall, Reserve: 1, Log: quiet(),
 		Receipted: func(_ context.Context, _ []SignedReceipt, parsed []lienthong.Receipt) error {
 			w.mu.Lock()
@@ -325,4 +343,57 @@ func TestNode_RestartedNodeIsHeardAtOnce(t *testing.T) {
 	w.startNode()
 	w.land(2)
 	w.waitEmpty()
+}
+
+// An admitted node sees nothing of another: not its batches, not its receipts, not
+// the hub's inbox, and it can send nothing in another's name.
+func TestHub_LinkCarriesItsOwnNodeOnly(t *testing.T) {
+	w := newWorld(t)
+	other, err := StartNode(t.Context(), NodeConfig{
+		Name: "other", Dir: filepath.Join(w.dir, "other"), HubAddr: w.listen, TLS: w.tls("other"),
+		Signer: seal("other"), Hub: seal("hub"), HubName: "hub", Reserve: 1, Log: quiet(),
+		Receipted: func(context.Context, []SignedReceipt, []lienthong.Receipt) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	conn, _ := other.engine.parts()
+	var mu sync.Mutex
+	var overheard []string
+	for _, subject := range []string{"batch.>", "control.node", "status.>"} {
+		if _, err := conn.Subscribe(subject, func(m *nats.Msg) {
+			mu.Lock()
+			defer mu.Unlock()
+			overheard = append(overheard, m.Subject)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for !other.Linked() || !w.node.Linked() {
+		if time.Now().After(deadline) {
+			t.Fatal("the nodes are not linked")
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	if _, err := conn.Request("$JS.hub.API.STREAM.PURGE.INBOX", nil, time.Second); err == nil {
+		t.Error("a node emptied the hub's inbox")
+	}
+	if err := conn.PublishMsg(&nats.Msg{Subject: batchSubject(testStream()), Data: []byte("not mine"), Header: nats.Header{headerBytes: {"{}"}}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(3) {
+		w.append(i + 1)
+		w.land(i + 1) // fails on a header that is not a batch's
+	}
+	w.waitEmpty()
+	if err := w.node.Status([]byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(overheard) > 0 {
+		t.Errorf("a node overheard %v", overheard)
+	}
 }

@@ -29,7 +29,9 @@ type HubConfig struct {
 	TLS      *tls.Config // required: mutual TLS 1.3 for the links
 	MaxBytes int64       // of the inbox; 0 means 4 GiB. When it is full, nodes keep their batches and try again.
 	Signer   batch.Signer
-	Log      *slog.Logger
+	// Peer says which node is at the other end of a link, from its certificate. Required.
+	Peer func(tls.ConnectionState) (node string, err error)
+	Log  *slog.Logger
 }
 
 // Hub receives batches of many nodes into one inbox and talks back to them.
@@ -79,6 +81,7 @@ func StartHub(ctx context.Context, config HubConfig) (*Hub, error) {
 			Host: host, Port: port, NoAdvertise: true, IsolateLeafnodeInterest: true,
 			AuthTimeout: 10, TLSConfig: config.TLS, TLSTimeout: 10,
 		}
+		o.CustomClientAuthentication = doorkeeper{peer: config.Peer}
 		return o
 	}
 	if err := free(ctx, config.Listen); err != nil {
@@ -97,6 +100,31 @@ func StartHub(ctx context.Context, config HubConfig) (*Hub, error) {
 	h.readers.Go(func() { h.read(readCtx) })
 	h.readers.Go(func() { h.beats(readCtx) })
 	return h, nil
+}
+
+// doorkeeper lets a link carry what is its own node's and nothing else: its batches
+// and status up, its receipts and the beat down. Without it an admitted node could read
+// the batches of every other, and empty the inbox.
+type doorkeeper struct {
+	peer func(tls.ConnectionState) (string, error)
+}
+
+// Check implements server.Authentication.
+func (d doorkeeper) Check(c server.ClientAuthentication) bool {
+	state := c.GetTLSConnectionState()
+	if state == nil {
+		// The hub's own connection, inside the process: nothing else has no TLS.
+		return c.Kind() == server.CLIENT
+	}
+	node, err := d.peer(*state)
+	if err != nil || !NodeName(node) {
+		return false
+	}
+	c.RegisterUser(&server.User{Username: node, Permissions: &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: []string{"batch." + node + ".>", "status." + node}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"beat", "control." + node}},
+	}})
+	return true
 }
 
 // free reports whether the address can be listened on. The server itself would only

@@ -20,12 +20,13 @@ import (
 	"github.com/lienthong/lienthong/internal/trust"
 )
 
-// intruder is an admitted node that sends what is not its own.
+// intruder has a key of its own, and the stolen certificate of the node: without it
+// the hub's door would let nothing through that is in the node's name.
 type intruder struct {
 	*country
-	identity   *trust.Identity
-	membership trust.Membership
-	number     int
+	identity *trust.Identity // an admitted node's
+	stolen   *trust.Identity
+	number   int
 }
 
 type believer struct{}
@@ -39,17 +40,21 @@ func (c *country) newIntruder() *intruder {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	membership, err := trust.Enrol(ctx, c.enrol, c.tokens["other"], identity)
+	if _, err := trust.Enrol(ctx, c.enrol, c.tokens["other"], identity); err != nil {
+		c.t.Fatal(err)
+	}
+	stolen, err := trust.OpenIdentity(filepath.Join(c.nodeData, "keys"), nodeName, trust.Options{})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return &intruder{country: c, identity: identity, membership: membership}
+	return &intruder{country: c, identity: identity, stolen: stolen}
 }
 
 // send puts a batch on the road to the hub, from a spool of its own, until stop.
 func (i *intruder) send(s *batch.Sealed) (stop func()) {
 	i.t.Helper()
-	tls, err := i.identity.ClientTLS(i.membership.Hub)
+	membership, _ := i.stolen.Membership()
+	tls, err := i.stolen.ClientTLS(membership.Hub)
 	if err != nil {
 		i.t.Fatal(err)
 	}
@@ -132,10 +137,6 @@ func TestForgery(t *testing.T) {
 			})
 			head := genuine[landed-1]
 			intruder := c.newIntruder()
-			stolen, err := trust.OpenIdentity(filepath.Join(c.nodeData, "keys"), nodeName, trust.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
 			seal := func(signer batch.Signer, sequence uint64, previous string) *batch.Sealed {
 				sealer, err := batch.NewSealer(signer)
 				if err != nil {
@@ -172,8 +173,8 @@ func TestForgery(t *testing.T) {
 				{"altered", "batch.payload", 2, &altered},
 				{"header respelled", "batch.header", 1, &respelled},
 				{"reordered", "batch.gap", next, ahead},
-				{"another chain", "batch.chain", next, seal(stolen, next, early.Digest())},
-				{"another batch under a number that has landed", "store.forked", 3, seal(stolen, 3, genuine[1].Digest())},
+				{"another chain", "batch.chain", next, seal(intruder.stolen, next, early.Digest())},
+				{"another batch under a number that has landed", "store.forked", 3, seal(intruder.stolen, 3, genuine[1].Digest())},
 			} {
 				stop := intruder.send(attack.sent)
 				c.await(attack.name+" is named "+attack.code, func() (bool, error) { return c.refused(attack.code, attack.at) })
