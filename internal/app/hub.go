@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -438,14 +437,6 @@ func secretFile(path string) ([]byte, error) {
 func hashOf(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])
-}
-
-func recordDigest(key []byte, dataset lienthong.DatasetID, id string) string {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(dataset.String()))
-	mac.Write([]byte{0})
-	mac.Write([]byte(id))
-	return hex.EncodeToString(mac.Sum(nil)[:10])
 }
 
 func loopback(address string) bool {

@@ -522,7 +522,7 @@ func (m *monitor) rejected(page *console.DatabasePage, v *streamView, groups map
 		for _, f := range s.findings {
 			add(console.RejectedRow{
 				At: s.at, Dataset: v.stream.Dataset, Rule: s.counter.Code, Group: s.counter.Group, Field: label(s.counter.Field),
-				Reason: console.Text{Vi: s.counter.Vi, En: s.counter.En}, Record: recordDigest(m.recordKey, v.stream.Dataset, f.RecordID),
+				Reason: console.Text{Vi: s.counter.Vi, En: s.counter.En}, Record: quality.RecordDigest(m.recordKey, v.stream.Dataset, f.RecordID),
 			})
 		}
 	}

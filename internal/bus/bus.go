@@ -230,9 +230,6 @@ type Beat struct {
 
 const beatEvery = time.Second
 
-// freeBytes is the free space of the file system that holds dir.
-func freeBytes(dir string) (int64, error) { return freeSpace(dir) }
-
 func isStorageFull(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {

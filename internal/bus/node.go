@@ -302,7 +302,7 @@ func (n *Node) Append(ctx context.Context, s *batch.Sealed) error {
 var errDiskReserve = errors.New("the disk has less free space than the spool's reserve")
 
 func (n *Node) append(ctx context.Context, subject, digest string, s *batch.Sealed) (uint64, error) {
-	if free, err := freeBytes(n.config.Dir); err == nil && free-int64(len(s.Payload)) < n.config.Reserve {
+	if free, err := freeSpace(n.config.Dir); err == nil && free-int64(len(s.Payload)) < n.config.Reserve {
 		return 0, errDiskReserve
 	}
 	conn, js := n.engine.parts()
@@ -368,7 +368,7 @@ func (n *Node) Depth() (batches int, bytes int64) {
 func (n *Node) Fill() float64 {
 	_, size := n.Depth()
 	limit := n.config.MaxBytes
-	if free, err := freeBytes(n.config.Dir); err == nil {
+	if free, err := freeSpace(n.config.Dir); err == nil {
 		limit = min(limit, size+max(free-n.config.Reserve, 0))
 	}
 	if limit <= 0 {

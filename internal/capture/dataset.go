@@ -2,9 +2,6 @@ package capture
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -297,23 +294,13 @@ func (w *worker) observation(o outcome) (Observation, bool) {
 	if gone {
 		return obs, true
 	}
-	obs.Findings = w.checker.Findings(nil, &w.verdict, w.change.Values, w.recordDigest(id), w.capture.Now().UnixMicro())
+	obs.Findings = w.checker.Findings(nil, &w.verdict, w.change.Values, quality.RecordDigest(w.capture.RecordKey, d.stream.Dataset, id), w.capture.Now().UnixMicro())
 	for i := range w.change.Values {
 		if w.change.Values[i].State == lienthong.Unchanged {
 			obs.Unknown = append(obs.Unknown, w.shape.Fields[i].Name)
 		}
 	}
 	return obs, true
-}
-
-// recordDigest names a record to people outside the node without giving its
-// identity away: HMAC-SHA256 cut to 80 bits.
-func (w *worker) recordDigest(id string) string {
-	mac := hmac.New(sha256.New, w.capture.RecordKey)
-	mac.Write([]byte(w.dataset.stream.Dataset.String()))
-	mac.Write([]byte{0})
-	mac.Write([]byte(id))
-	return hex.EncodeToString(mac.Sum(nil)[:10])
 }
 
 // reject tells the source about a refused or wrong row, when it wants to know.

@@ -1,6 +1,22 @@
 package quality
 
-import "github.com/lienthong/lienthong"
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+
+	"github.com/lienthong/lienthong"
+)
+
+// RecordDigest names a record to people outside without giving its identity away:
+// HMAC-SHA256 over dataset and identity, cut to 80 bits, in hexadecimal.
+func RecordDigest(key []byte, dataset lienthong.DatasetID, id string) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(dataset.String()))
+	mac.Write([]byte{0})
+	mac.Write([]byte(id))
+	return hex.EncodeToString(mac.Sum(nil)[:10])
+}
 
 // Findings appends one finding per broken rule of a verdict. record is the
 // keyed digest by which only the owner finds the record again. Samples are
