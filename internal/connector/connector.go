@@ -166,3 +166,43 @@ type Completer interface {
 type Destroyer interface {
 	Destroy(ctx context.Context) error
 }
+
+// Releaser is a source that can let go of the log it keeps for us while we cannot take
+// it, so that a line or a disk that is down for days never fills the source's own disk.
+type Releaser interface {
+	// Release drops what is kept. The next Start begins at the present; what happened
+	// in between is found and mended by comparing both ends.
+	Release(ctx context.Context) error
+}
+
+// Inspection is what a person must know before a database is connected, and when it
+// does not work: what there is, what is left out, and what is missing.
+type Inspection struct {
+	Engine   string // with its version: "PostgreSQL 15.18"
+	Tables   []Table
+	LeftOut  []LeftOut
+	Required []Requirement
+}
+
+// LeftOut is something of the database that is not read, and the reason.
+type LeftOut struct {
+	Name string // "public.v_people", or "public.people.full_text" for a column
+	Code string // stable: "view", "generated", "foreign_table", "no_key"
+	Vi   string
+	En   string
+}
+
+// Requirement is a setting or a privilege that reading needs.
+type Requirement struct {
+	Code      string // stable: "postgres.wal_level"
+	OK        bool
+	Vi        string // what is required, and what there is
+	En        string
+	Statement string // what a DBA runs to meet it; empty when it is met
+	Restart   bool   // the server must be restarted afterwards
+}
+
+// Inspector is a source that can tell whether it can be read, without changing anything.
+type Inspector interface {
+	Inspect(ctx context.Context) (Inspection, error)
+}

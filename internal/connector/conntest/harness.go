@@ -40,7 +40,49 @@ type Harness struct {
 	// AddColumn adds a nullable column. Nil when the source's schema cannot change.
 	AddColumn func(ctx context.Context, table *Table, column Column) error
 
+	// Types are the engine's own column types with values to round-trip: nulls, least and
+	// greatest, empty, unicode, long. Nil when the source has no types of its own.
+	Types []TypeCase
+	// CreateTyped makes a table with an integer key "id" and one nullable column "value" of the
+	// engine's type, and returns the name that Source.Tables gives it.
+	CreateTyped func(ctx context.Context, name, sourceType string) (string, error)
+	// InsertTyped inserts a row into such a table; the literal is in the engine's own words.
+	InsertTyped func(ctx context.Context, table string, id int, literal string) error
+	// Alter changes a table in other ways than AddColumn. A kind that is missing is one that
+	// the engine does not have; its tests are skipped by name.
+	Alter map[Alteration]func(ctx context.Context, table *Table) error
+	// Bulk inserts rows first..first+count-1 of a table made by the suite's people() in one
+	// transaction, as fast as the engine can. Nil: the suite uses Apply.
+	Bulk func(ctx context.Context, table *Table, first, count int) error
+
 	Capabilities Capabilities
+}
+
+// Alteration is a way in which a table's schema changes.
+type Alteration string
+
+// The alterations. They act on columns of the table made by the suite's people():
+// id, full_name, note, counter.
+const (
+	DropColumn   Alteration = "drop"     // note is gone
+	RenameColumn Alteration = "rename"   // note is called remark
+	WidenColumn  Alteration = "widen"    // counter becomes a wider number, or text
+	NarrowColumn Alteration = "narrow"   // full_name becomes shorter, still long enough for what is in it
+	ChangeKey    Alteration = "key"      // the primary key becomes (id, counter)
+	Recreate     Alteration = "recreate" // dropped and created again, empty, with the same columns
+)
+
+// TypeCase is one column type of an engine.
+type TypeCase struct {
+	Type   string // in the engine's words: "numeric(1000,500)"
+	Kind   lienthong.Kind
+	Values []TypeValue
+}
+
+// TypeValue is a value as an application writes it, and as it must arrive.
+type TypeValue struct {
+	Literal string // of the engine: "'infinity'::timestamptz"
+	Want    Cell   // canonical text
 }
 
 // Transaction is a transaction of an application.
