@@ -54,6 +54,7 @@ type Hub struct {
 	gate      *gate
 	meters    *telemetry.Meters
 	health    *telemetry.Health
+	local     *local
 
 	consoleAddr string
 	enrolAddr   string
@@ -83,7 +84,7 @@ func StartHub(ctx context.Context, config *HubConfig, parts HubParts) (_ *Hub, e
 	if parts.Log == nil {
 		parts.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{config: config, log: parts.Log, now: parts.Now, failed: make(chan error, 1)}
+	h := &Hub{config: config, log: parts.Log, now: parts.Now, failed: make(chan error, 1), local: newLocal(parts.Log)}
 	defer func() {
 		if err != nil {
 			h.closers.run()
@@ -211,7 +212,15 @@ func StartHub(ctx context.Context, config *HubConfig, parts HubParts) (_ *Hub, e
 	run("audit check", h.monitor.checkAudit)
 	h.note(ctx, audit.Entry{Kind: audit.Configuration, Actor: self.String(), Detail: map[string]string{"event": "start", "store": h.store.Engine()}})
 
-	return h, h.open(ctx)
+	if err := h.open(ctx); err != nil {
+		return nil, err
+	}
+	stop, err := h.local.open(ctx, config.Data)
+	if err != nil {
+		return nil, err
+	}
+	h.closers.add(stop)
+	return h, nil
 }
 
 func openStore(ctx context.Context, config *HubConfig, parts HubParts) (*store.Store, error) {

@@ -52,6 +52,7 @@ type Node struct {
 	bus      *bus.Node
 	meters   *telemetry.Meters
 	health   *telemetry.Health
+	local    *local
 	captures []*capture.Capture
 	sources  []connector.Source
 	asked    chan struct{} // somebody wants a comparison now
@@ -72,7 +73,7 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 	if parts.Log == nil {
 		parts.Log = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{config: config, log: parts.Log, now: parts.Now, failed: make(chan error, 1), measured: map[lienthong.DatasetID]capture.Status{}, asked: make(chan struct{}, 1)}
+	n := &Node{config: config, log: parts.Log, local: newLocal(parts.Log), now: parts.Now, failed: make(chan error, 1), measured: map[lienthong.DatasetID]capture.Status{}, asked: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			n.closers.run()
@@ -166,7 +167,15 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 		return nil, err
 	}
 	n.run(ctx)
-	return n, n.open(ctx)
+	if err := n.open(ctx); err != nil {
+		return nil, err
+	}
+	stop, err := n.local.open(ctx, config.Data)
+	if err != nil {
+		return nil, err
+	}
+	n.closers.add(stop)
+	return n, nil
 }
 
 func (n *Node) enrol(ctx context.Context) (trust.Membership, error) {
