@@ -431,29 +431,6 @@ func (c *command) dictionary() *cobra.Command {
 	return cmd
 }
 
-func (c *command) database() *cobra.Command {
-	cmd := &cobra.Command{Use: "database", Short: "các cơ sở dữ liệu / databases", Example: "  lienthong database list", Args: cobra.NoArgs}
-	cmd.AddCommand(&cobra.Command{
-		Use: "list", Short: "liệt kê CSDL quốc gia và chuyên ngành / list the national and specialised databases",
-		Example: "  lienthong database list", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			databases, err := app.Databases()
-			if err != nil {
-				return err
-			}
-			if c.json {
-				return c.printJSON(databases)
-			}
-			w := tabwriter.NewWriter(c.stdout, 2, 4, 2, ' ', 0)
-			for _, d := range databases {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Code, d.Class, d.Owner, d.Confidence, d.NameVi) //nolint:errcheck // flushed below
-			}
-			return w.Flush()
-		},
-	})
-	return cmd
-}
-
 func (c *command) version() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "phiên bản / version", Example: "  lienthong version", Args: cobra.NoArgs,

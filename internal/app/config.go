@@ -80,7 +80,7 @@ type NodeConfig struct {
 	ReconcileEvery Duration `yaml:"reconcile_every"`
 	// Metrics is the address for /metrics and /healthz. Default: off.
 	Metrics string `yaml:"metrics"`
-	// Sources are what this node reads. At least one.
+	// Sources are what this node reads. lienthong database add adds others while it runs.
 	Sources []SourceConfig `yaml:"sources"`
 
 	path string
@@ -253,9 +253,6 @@ func (c *NodeConfig) check(p *problems) {
 	}
 	if c.Metrics != "" {
 		p.address("metrics", c.Metrics)
-	}
-	if len(c.Sources) == 0 {
-		p.add("sources", "chưa có nguồn dữ liệu nào", "there is no source", "thêm postgres, sqlite hoặc files / add postgres, sqlite or files")
 	}
 	for i := range c.Sources {
 		at := fmt.Sprintf("sources.%d", i)

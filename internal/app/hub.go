@@ -345,6 +345,9 @@ func (h *Hub) observe(e landing.Event) {
 		})
 	case "reconciled":
 		meters.Reconciled(ctx, e.Result.Result)
+		if err := h.bus.Tell(e.Header.Node, bus.Control{Result: e.Result}); err != nil {
+			h.log.DebugContext(ctx, "result not told", slog.Any("error", err)) // the next comparison tells it
+		}
 		h.note(ctx, audit.Entry{
 			Kind: audit.Reconciliation, Actor: h.config.Name, Node: e.Header.Node, Dataset: e.Header.Dataset.String(),
 			Sequence: e.Header.Sequence, Digest: e.Digest,

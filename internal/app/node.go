@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,9 +17,6 @@ import (
 	"github.com/lienthong/lienthong/internal/bus"
 	"github.com/lienthong/lienthong/internal/capture"
 	"github.com/lienthong/lienthong/internal/connector"
-	"github.com/lienthong/lienthong/internal/connector/file"
-	"github.com/lienthong/lienthong/internal/connector/postgres"
-	"github.com/lienthong/lienthong/internal/connector/sqlite"
 	"github.com/lienthong/lienthong/internal/dictionary"
 	"github.com/lienthong/lienthong/internal/durable"
 	"github.com/lienthong/lienthong/internal/store"
@@ -53,8 +49,9 @@ type Node struct {
 	meters   *telemetry.Meters
 	health   *telemetry.Health
 	local    *local
-	captures []*capture.Capture
-	sources  []connector.Source
+	sources  *sources
+	parts    sourceParts
+	adding   sync.Mutex    // one database at a time
 	asked    chan struct{} // somebody wants a comparison now
 
 	// owned by statuses
@@ -133,33 +130,13 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 		Receipted: func(ctx context.Context, signed []bus.SignedReceipt, receipts []lienthong.Receipt) error {
 			return n.receipted(ctx, signed, receipts, parts.Step)
 		},
-		Repair: n.repair, Reconcile: n.askReconcile, Log: parts.Log,
+		Repair: n.repair, Reconcile: n.askReconcile, Reconciled: n.reconciled, Log: parts.Log,
 	}); err != nil {
 		return nil, err
 	}
 	n.closers.add(n.bus.Close)
-	for i := range config.Sources {
-		definitions, err := loadDefinitions(config.path, config.Sources[i].Definitions)
-		if err != nil {
-			return nil, err
-		}
-		if i < len(parts.Definitions) {
-			definitions = append(definitions, parts.Definitions[i]...)
-		}
-		source, err := n.openSource(ctx, i)
-		if err != nil {
-			return nil, err
-		}
-		n.closers.add(func() { _ = source.Close() })
-		c, err := capture.New(capture.Config{
-			Node: config.Name, Source: source, Definitions: definitions, Dictionary: words, Signer: n.identity,
-			Spool: n.bus, State: n.state, RecordKey: recordKey, ReconcileEvery: time.Duration(config.ReconcileEvery),
-			Now: parts.Now, Log: parts.Log, Step: parts.Step, Sealed: parts.Sealed, AcknowledgeEarly: parts.AcknowledgeEarly,
-		})
-		if err != nil {
-			return nil, err
-		}
-		n.captures, n.sources = append(n.captures, c), append(n.sources, source)
+	if err := n.openSources(ctx, parts, words, recordKey); err != nil {
+		return nil, err
 	}
 	if err := n.audit.Enqueue(ctx, audit.Entry{
 		Kind: audit.Configuration, Actor: membership.Node.String(), Node: config.Name, Detail: map[string]string{"event": "start"},
@@ -170,6 +147,7 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 	if err := n.open(ctx); err != nil {
 		return nil, err
 	}
+	n.databaseCommands()
 	stop, err := n.local.open(ctx, config.Data)
 	if err != nil {
 		return nil, err
@@ -191,45 +169,18 @@ func (n *Node) enrol(ctx context.Context) (trust.Membership, error) {
 	return trust.Enrol(ctx, n.config.Hub.Enrol, string(n.config.Token), n.identity)
 }
 
-func (n *Node) openSource(ctx context.Context, i int) (connector.Source, error) {
-	c := &n.config.Sources[i]
-	name := n.config.Name + "_" + strconv.Itoa(i)
-	switch {
-	case c.Postgres != "":
-		slot := c.Slot
-		if slot == "" {
-			slot = "lienthong_" + strings.ReplaceAll(name, "-", "_")
-		}
-		return postgres.Open(postgres.Config{DSN: string(c.Postgres), Name: slot, Now: n.now, Log: n.log})
-	case c.SQLite != "":
-		return sqlite.Open(ctx, sqlite.Config{Path: n.config.resolve(c.SQLite), Now: n.now, Log: n.log})
-	default:
-		files := file.Config{
-			Root: n.config.resolve(c.Files.Root), StateDir: filepath.Join(n.config.Data, "files-"+strconv.Itoa(i)), Now: n.now, Log: n.log,
-		}
-		for i := range c.Files.Tables {
-			files.Tables = append(files.Tables, c.Files.Tables[i].table())
-		}
-		return file.Open(ctx, files)
-	}
-}
-
 // run starts capture and status messages.
 func (n *Node) run(ctx context.Context) {
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	n.closers.add(func() { cancel(); running.Wait() })
-	for _, c := range n.captures {
-		running.Go(func() {
-			if err := c.Run(runCtx); err != nil && runCtx.Err() == nil {
-				n.log.ErrorContext(runCtx, "capture stopped", slog.Any("error", err))
-				select {
-				case n.failed <- fmt.Errorf("capture: %w", err):
-				default:
-				}
-			}
-		})
-	}
+	n.closers.add(func() { n.sources.stop(); cancel(); running.Wait() })
+	n.sources.run(runCtx, &running, func(err error) {
+		n.log.ErrorContext(runCtx, "capture stopped", slog.Any("error", err))
+		select {
+		case n.failed <- fmt.Errorf("capture: %w", err):
+		default:
+		}
+	})
 	running.Go(func() { n.statuses(runCtx) })
 	running.Go(func() { n.renewals(runCtx) })
 	running.Go(func() { n.drainAudit(runCtx) })
@@ -262,8 +213,8 @@ func (n *Node) Spooled() (batches int, bytes int64) { return n.bus.Depth() }
 
 // Reconcile compares every source with the hub now.
 func (n *Node) Reconcile(ctx context.Context) error {
-	for _, c := range n.captures {
-		if err := c.Reconcile(ctx); err != nil {
+	for _, s := range n.sources.all() {
+		if err := s.capture.Reconcile(ctx); err != nil {
 			return err
 		}
 	}
@@ -319,8 +270,8 @@ func (n *Node) comparisons(ctx context.Context) {
 }
 
 func (n *Node) repair(r bus.Repair) {
-	for _, c := range n.captures {
-		c.Repair(r.Stream.Dataset, r.Buckets)
+	for _, s := range n.sources.all() {
+		s.capture.Repair(r.Stream.Dataset, r.Buckets)
 	}
 }
 
@@ -381,8 +332,8 @@ func (n *Node) statuses(ctx context.Context) {
 	for {
 		s := nodeStatus{Node: n.config.Name, At: n.now().UnixMicro()}
 		s.SpoolBatches, s.SpoolBytes = n.bus.Depth()
-		for _, c := range n.captures {
-			s.Datasets = append(s.Datasets, c.Statuses()...)
+		for _, source := range n.sources.all() {
+			s.Datasets = append(s.Datasets, source.capture.Statuses()...)
 		}
 		n.measure(&s)
 		n.judgeHealth(ctx, &s)
@@ -445,15 +396,15 @@ func (n *Node) judgeSources(ctx context.Context) {
 		return
 	}
 	n.sourcesAsked = n.now()
-	for i, source := range n.sources {
-		reporter, ok := source.(connector.HealthReporter)
+	for _, s := range n.sources.all() {
+		reporter, ok := s.source.(connector.HealthReporter)
 		if !ok {
 			continue
 		}
 		askCtx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		state, err := reporter.Health(askCtx)
 		cancel()
-		name := "source " + strconv.Itoa(i)
+		name := "source " + s.name
 		switch {
 		case err != nil:
 			n.health.Set(name, telemetry.Degraded, lienthong.ErrorCode(err), "không hỏi được tình trạng nguồn", "the source does not say how it is")

@@ -200,6 +200,8 @@ type Control struct {
 	Repair   *Repair         `json:"repair,omitempty"`
 	// Reconcile asks the node to compare all its datasets with the hub now.
 	Reconcile bool `json:"reconcile,omitempty"`
+	// Result is what a comparison found, so that the owner's side can show it too.
+	Result *lienthong.Reconciliation `json:"result,omitempty"`
 }
 
 // SignedReceipt is a receipt as the hub signed it. Body is the exact JSON.

@@ -42,6 +42,8 @@ type NodeConfig struct {
 	Repair func(r Repair)
 	// Reconcile is called when somebody at the hub wants a comparison now. It must not block.
 	Reconcile func()
+	// Reconciled hears what a comparison found. It must not block.
+	Reconciled func(r lienthong.Reconciliation)
 	Log       *slog.Logger
 }
 
@@ -438,6 +440,9 @@ func (n *Node) onControl(m *nats.Msg) {
 	}
 	if c.Reconcile && n.config.Reconcile != nil {
 		n.config.Reconcile()
+	}
+	if c.Result != nil && n.config.Reconciled != nil {
+		n.config.Reconciled(*c.Result)
 	}
 	if len(c.Receipts) > 0 {
 		select {

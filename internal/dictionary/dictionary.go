@@ -31,6 +31,7 @@ type Element struct {
 	Name         string         `yaml:"name"` // technical name, the field's name unless a mapping says otherwise
 	NameVi       string         `yaml:"name_vi"`
 	NameEn       string         `yaml:"name_en"`
+	Synonyms     []string       `yaml:"synonyms"` // other names that people give it, as columns are written: "ho_va_ten"
 	DefinitionVi string         `yaml:"definition_vi"`
 	DefinitionEn string         `yaml:"definition_en"`
 	Kind         lienthong.Kind `yaml:"kind"`

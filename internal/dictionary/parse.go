@@ -54,7 +54,7 @@ func (def *Definition) check(p *problems) {
 	if len(def.Identity) == 0 {
 		missing("identity")
 	}
-	if len(def.Columns) == 0 {
+	if len(def.Columns) == 0 && def.Others != KeepOthers {
 		missing("columns")
 	}
 	if def.Others != "" && def.Others != KeepOthers && def.Others != DropOthers {
