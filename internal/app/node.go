@@ -211,6 +211,9 @@ func (n *Node) Failed() <-chan error { return n.failed }
 // Spooled is what waits for the hub's receipt.
 func (n *Node) Spooled() (batches int, bytes int64) { return n.bus.Depth() }
 
+// SpoolFill is how full the spool is: 1 means that sources are slowed.
+func (n *Node) SpoolFill() float64 { return n.bus.Fill() }
+
 // Reconcile compares every source with the hub now.
 func (n *Node) Reconcile(ctx context.Context) error {
 	for _, s := range n.sources.all() {

@@ -270,7 +270,9 @@ func (p *proposer) fitsOf(column *ColumnSample, element *Element, values []strin
 			}
 		case check.PersonName:
 			return func(v string) bool {
-				return len(strings.Fields(v)) >= 2 && strings.IndexFunc(v, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsSpace(r) && !unicode.Is(unicode.Mn, r) && !strings.ContainsRune("'’-.", r) }) < 0
+				return len(strings.Fields(v)) >= 2 && strings.IndexFunc(v, func(r rune) bool {
+					return !unicode.IsLetter(r) && !unicode.IsSpace(r) && !unicode.Is(unicode.Mn, r) && !strings.ContainsRune("'’-.", r)
+				}) < 0
 			}, nil
 		}
 	}
