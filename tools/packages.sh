@@ -1,9 +1,10 @@
 #!/bin/sh
 # Installs the Debian packages that tests and benchmarks need, when they are
-# missing and we may: a PostgreSQL server and Chromium.
+# missing and we may: PostgreSQL and MariaDB servers and Chromium.
 set -eu
 missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
