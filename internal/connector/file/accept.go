@@ -2,8 +2,7 @@ package file
 
 import (
 	"context"
-	"database/sql"
-	"encoding/json"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/lienthong/lienthong"
@@ -28,15 +26,15 @@ const (
 
 // found is a file in the drop folder.
 type found struct {
-	table       *Table
+	tables      []*Table
 	path        string // relative to Root, with slashes
 	size, mtime int64  // mtime in nanoseconds
 }
 
-func (f *found) folder() string { return path.Dir(f.path) }
+func folderOf(relative string) string { return path.Dir(relative) }
 
 // Accept looks at the folder once and takes in every file that is whole, the
-// oldest first. It returns how many. Stream does this by itself.
+// oldest first, after what a crash has interrupted. It returns how many. Stream does this by itself.
 func (s *Source) Accept(ctx context.Context) (int, error) {
 	s.accepting.Lock()
 	defer s.accepting.Unlock()
@@ -44,33 +42,70 @@ func (s *Source) Accept(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("file: look at the folder: %w", err)
 	}
+	j, err := s.interrupted(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("file: read state: %w", err)
+	}
+	if len(files) == 0 && j == nil {
+		return 0, nil
+	}
+	release, err := s.exclusive(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("file: import lock: %w", err)
+	}
+	defer release()
+	// Another process may have finished it while we waited for the lock.
+	if j, err = s.interrupted(ctx); err != nil {
+		return 0, fmt.Errorf("file: read state: %w", err)
+	}
+	if err := s.tidy(ctx, j); err != nil {
+		return 0, fmt.Errorf("file: tidy up: %w", err)
+	}
 	accepted := 0
+	if j != nil {
+		s.config.Log.InfoContext(ctx, "file: an interrupted import goes on", slog.String("file", j.Path), slog.Int64("import", j.Number))
+		done, err := s.settle(ctx, &found{path: j.Path, size: j.Size, mtime: j.MTime}, j.Number, s.run(ctx, j))
+		accepted += done
+		if err != nil {
+			return accepted, err
+		}
+	}
 	for i := range files {
-		f := &files[i]
-		err := s.acceptFile(ctx, f)
-		var refusal *lienthong.Error
-		switch {
-		case err == nil:
-			accepted++
-		case errors.Is(err, errVanished):
-		case ctx.Err() != nil:
-			return accepted, ctx.Err()
-		case errors.As(err, &refusal):
-			s.config.Log.WarnContext(ctx, "file: refused", slog.String("file", f.path), slog.String("code", refusal.Code))
-			if err := s.refuse(f, refusal); err != nil {
-				return accepted, err
-			}
-		default:
-			return accepted, fmt.Errorf("file: accept %s: %w", f.path, err)
+		number, err := s.acceptFile(ctx, &files[i])
+		done, err := s.settle(ctx, &files[i], number, err)
+		accepted += done
+		if err != nil {
+			return accepted, err
 		}
 	}
 	return accepted, nil
+}
+
+// settle answers for the end of one import: it counts, or the file is refused.
+func (s *Source) settle(ctx context.Context, f *found, number int64, err error) (int, error) {
+	s.mu.Lock()
+	s.now = nil
+	s.mu.Unlock()
+	var refusal *lienthong.Error
+	switch {
+	case err == nil:
+		return 1, nil
+	case errors.Is(err, errVanished):
+		return 0, nil
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case errors.As(err, &refusal):
+		s.config.Log.WarnContext(ctx, "file: refused", slog.String("file", f.path), slog.String("code", refusal.Code))
+		return 0, s.refuse(f, number, refusal)
+	}
+	return 0, fmt.Errorf("file: accept %s: %w", f.path, err)
 }
 
 // scan lists the files that are whole and not accepted yet.
 func (s *Source) scan(ctx context.Context) ([]found, error) {
 	var files []found
 	looks := map[string]look{}
+	strays := int64(0)
 	now := s.config.Now().UnixNano()
 	err := filepath.WalkDir(s.config.Root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -81,7 +116,7 @@ func (s *Source) scan(ctx context.Context) ([]found, error) {
 		}
 		base := entry.Name()
 		if entry.IsDir() {
-			if name != s.config.Root && (strings.HasPrefix(base, ".") || base == doneFolder || base == answerFolder || base == errorFolder) {
+			if name != s.config.Root && ours(base) {
 				return fs.SkipDir
 			}
 			return ctx.Err()
@@ -94,18 +129,16 @@ func (s *Source) scan(ctx context.Context) ([]found, error) {
 			return err
 		}
 		relative = filepath.ToSlash(relative)
-		at := slices.IndexFunc(s.config.Tables, func(t Table) bool {
-			matches, _ := path.Match(t.Pattern, relative)
-			return matches
-		})
-		if at < 0 {
+		tables := s.tablesOf(relative)
+		if len(tables) == 0 {
+			strays++
 			return nil
 		}
 		info, err := entry.Info()
 		if err != nil {
 			return nil //nolint:nilerr // it has just gone
 		}
-		f := found{table: &s.config.Tables[at], path: relative, size: info.Size(), mtime: info.ModTime().UnixNano()}
+		f := found{tables: tables, path: relative, size: info.Size(), mtime: info.ModTime().UnixNano()}
 		seen := look{f.size, f.mtime}
 		if now-f.mtime < s.config.Settle.Nanoseconds() && s.looks[relative] != seen {
 			looks[relative] = seen // look again
@@ -115,6 +148,7 @@ func (s *Source) scan(ctx context.Context) ([]found, error) {
 		return nil
 	})
 	s.looks = looks
+	s.strays.Store(strays)
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +163,28 @@ func (s *Source) scan(ctx context.Context) ([]found, error) {
 		return nil, err
 	}
 	return slices.DeleteFunc(files, func(f found) bool { return known[f.path] == look{f.size, f.mtime} }), nil
+}
+
+// tablesOf lists the tables that a file is for: the first whose pattern fits, or all whose
+// pattern fits and that are made of named sheets. A corrected answer is for the table of the
+// file that it answers.
+func (s *Source) tablesOf(relative string) []*Table {
+	var tables []*Table
+	for i := range s.config.Tables {
+		t := &s.config.Tables[i]
+		matches, _ := path.Match(t.Pattern, relative)
+		if original, ok := strings.CutSuffix(relative, answerSuffix); ok && !matches {
+			matches, _ = path.Match(t.Pattern, original+path.Ext(t.Pattern))
+		}
+		switch {
+		case !matches:
+		case t.Sheet == "" && len(tables) == 0:
+			return []*Table{t}
+		case t.Sheet != "":
+			tables = append(tables, t)
+		}
+	}
+	return tables
 }
 
 // waiting lists the files in the folder that are accepted but not answered. A
@@ -170,86 +226,65 @@ func unfinished(name string) bool {
 
 var errVanished = errors.New("the file has changed or gone")
 
-func (s *Source) copyName(number int64) string {
-	return filepath.Join(s.config.StateDir, "incoming", strconv.FormatInt(number, 10))
-}
-
 // acceptFile copies a file, so that nobody changes it while it is read, and
-// imports the copy in one transaction.
-func (s *Source) acceptFile(ctx context.Context, f *found) error {
+// imports the copy.
+func (s *Source) acceptFile(ctx context.Context, f *found) (int64, error) {
 	if f.size > s.config.MaxBytes {
-		return unreadable(f.path, errTooLarge)
+		return 0, unreadable(f.path, errTooLarge)
 	}
-	if ext := strings.ToLower(path.Ext(f.path)); ext == ".xls" || ext == ".xlsb" || ext == ".ods" {
-		return unreadable(f.path, errNotXLSX)
-	}
-	return s.transaction(ctx, func(tx *sql.Tx) error {
-		// Another process on the same state may have been faster.
-		if known, err := isAccepted(ctx, tx, f); err != nil || known {
-			if err == nil {
-				err = errVanished
-			}
-			return err
-		}
-		number, err := s.nextImport(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if err := s.takeCopy(f, s.copyName(number)); err != nil {
-			return err
-		}
-		im := importer{source: s, tx: tx, found: f, number: number}
-		if err := im.run(ctx); err != nil {
-			return errors.Join(err, os.Remove(s.copyName(number)))
-		}
-		counts, err := json.Marshal(im.counts)
-		if err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, "INSERT INTO imports VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)",
-			number, f.table.Name, im.layout.ID, f.path, f.size, f.mtime, f.mtime/1000, string(counts))
+	// Another process on the same state may have been faster.
+	if known, err := isAccepted(ctx, s.db, f); err != nil || known {
 		if err == nil {
-			s.config.Log.InfoContext(ctx, "file: accepted", slog.String("file", f.path), slog.Int64("import", number),
-				slog.Int64("rows", im.counts.Rows), slog.Int64("changed", im.counts.Upserts+im.counts.Deletes))
+			err = errVanished
 		}
-		return err
-	})
+		return 0, err
+	}
+	number, err := s.nextImport(ctx)
+	if err != nil {
+		return 0, err
+	}
+	j := &job{Number: number, Path: f.path, Size: f.size, MTime: f.mtime}
+	for _, t := range f.tables {
+		j.Parts = append(j.Parts, &part{Declared: *t})
+	}
+	if j.SHA256, err = s.takeCopy(f, s.copyName(number)); err != nil {
+		return 0, errors.Join(err, removeIfThere(s.copyName(number)))
+	}
+	return number, s.run(ctx, j)
 }
 
-func (s *Source) takeCopy(f *found, to string) error {
-	name := filepath.Join(s.config.Root, filepath.FromSlash(f.path))
-	in, err := os.Open(name)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return errVanished
-		}
+func removeIfThere(name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	}
-	defer func() { _ = in.Close() }()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	n, err := io.Copy(out, io.LimitReader(in, s.config.MaxBytes+1))
-	if err == nil {
-		err = out.Sync()
-	}
-	if err = errors.Join(err, out.Close()); err != nil {
-		return err
-	}
-	info, err := os.Stat(name)
-	if err != nil || n != f.size || info.Size() != f.size || info.ModTime().UnixNano() != f.mtime {
-		return errVanished
 	}
 	return nil
 }
 
-// counts of one import. Rows = Upserts + Unchanged + Broken + delete rows of a delta.
-type counts struct {
-	Rows      int64 `json:"rows"`
-	Upserts   int64 `json:"upserts"`   // rows that are new or different
-	Unchanged int64 `json:"unchanged"` // rows that are as before
-	Deletes   int64 `json:"deletes"`
-	Broken    int64 `json:"broken"` // rows without a usable key, or twice
-	Columns   int   `json:"columns"`
+func (s *Source) takeCopy(f *found, to string) ([]byte, error) {
+	name := filepath.Join(s.config.Root, filepath.FromSlash(f.path))
+	in, err := os.Open(name)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, errVanished
+		}
+		return nil, err
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.New()
+	n, err := io.Copy(io.MultiWriter(out, sum), io.LimitReader(in, s.config.MaxBytes+1))
+	if err == nil {
+		err = out.Sync()
+	}
+	if err = errors.Join(err, out.Close()); err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(name)
+	if err != nil || n != f.size || info.Size() != f.size || info.ModTime().UnixNano() != f.mtime {
+		return nil, errVanished // it was replaced while it was copied: the next look takes the new one
+	}
+	return sum.Sum(nil), nil
 }

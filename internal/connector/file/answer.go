@@ -11,7 +11,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/xuri/excelize/v2"
@@ -21,17 +20,18 @@ import (
 
 const (
 	maxMarkedCells = 2000    // notes in one workbook; the summary says when there are more
-	maxAnnotated   = 8 << 20 // larger workbooks are answered with their wrong rows only
+	maxNotesRead   = 50_000  // notes that an answer is made of; the summary counts all
+	maxAnnotated   = 2 << 20 // larger workbooks are answered with their wrong rows only: the library needs 50 times as much memory
 	summarySheet   = "Kết quả"
+	answerSuffix   = ".ketqua.xlsx"
 )
 
 // accepted is an import that waits for its answer.
 type accepted struct {
 	number      int64
-	table, path string
-	layout      int64
+	path        string
 	size, mtime int64
-	counts      counts
+	parts       []*part
 }
 
 // finishAnswers answers every acknowledged file and moves it away. What fails is
@@ -60,12 +60,24 @@ func (s *Source) unanswered(ctx context.Context) ([]accepted, error) {
 	var waiting []accepted
 	for rows.Next() {
 		var a accepted
-		var body string
-		if err := rows.Scan(&a.number, &a.table, &a.path, &a.layout, &a.size, &a.mtime, &body); err != nil {
+		var table, body string
+		var layout int64
+		if err := rows.Scan(&a.number, &table, &a.path, &layout, &a.size, &a.mtime, &body); err != nil {
 			return nil, err
 		}
-		if err := json.Unmarshal([]byte(body), &a.counts); err != nil {
+		var kept answerParts
+		if err := json.Unmarshal([]byte(body), &kept); err != nil {
 			return nil, err
+		}
+		if a.parts = kept.Parts; len(a.parts) == 0 { // accepted by an earlier release: one table, one sheet
+			p := &part{Layout: layout, Spans: []span{{}}, Declared: Table{Name: table}}
+			if t := s.declared(table); t != nil {
+				p.Declared = *t
+			}
+			if err := json.Unmarshal([]byte(body), &p.Counts); err != nil {
+				return nil, err
+			}
+			a.parts = []*part{p}
 		}
 		waiting = append(waiting, a)
 	}
@@ -75,11 +87,11 @@ func (s *Source) unanswered(ctx context.Context) ([]accepted, error) {
 // answer is safe to repeat: the workbook is written again, the move finds the
 // file gone, and only then the import is closed.
 func (s *Source) answer(ctx context.Context, a *accepted) error {
-	notes, total, rejected, reasons, err := s.loadNotes(ctx, a.number)
+	n, err := s.loadNotes(ctx, a.number)
 	if err != nil {
 		return err
 	}
-	if err := s.writeAnswer(ctx, a, notes, total, rejected, reasons); err != nil {
+	if err := s.writeAnswer(ctx, a, n); err != nil {
 		return err
 	}
 	if err := s.moveDone(a); err != nil {
@@ -88,10 +100,7 @@ func (s *Source) answer(ctx context.Context, a *accepted) error {
 	if err := s.transactionDone(ctx, a.number); err != nil {
 		return err
 	}
-	if err := os.Remove(s.copyName(a.number)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return removeIfThere(s.copyName(a.number))
 }
 
 func (s *Source) transactionDone(ctx context.Context, number int64) error {
@@ -107,112 +116,195 @@ type reason struct {
 	rows   int64
 }
 
+// noted is what is wrong with a file.
+type noted struct {
+	notes    []note
+	total    int64   // notes
+	rows     []int64 // rows that have one, in order
+	reasons  []reason
+	rejected int64
+}
+
 // loadNotes reads the notes to show, how many there are, how many rows have one,
 // and how often each reason occurs.
-func (s *Source) loadNotes(ctx context.Context, number int64) (notes []note, total, rejected int64, reasons []reason, err error) {
-	if err = s.db.QueryRowContext(ctx, "SELECT count(*), count(DISTINCT row) FROM notes WHERE import = ?", number).Scan(&total, &rejected); err != nil {
-		return nil, 0, 0, nil, err
+func (s *Source) loadNotes(ctx context.Context, number int64) (*noted, error) {
+	n := &noted{}
+	if err := s.db.QueryRowContext(ctx, "SELECT count(*), count(DISTINCT row) FROM notes WHERE import = ?", number).Scan(&n.total, &n.rejected); err != nil {
+		return nil, err
 	}
-	rows, err := s.db.QueryContext(ctx, "SELECT DISTINCT row, field, vi, en FROM notes WHERE import = ? ORDER BY row, field LIMIT ?", number, maxMarkedCells)
+	rows, err := s.db.QueryContext(ctx, "SELECT DISTINCT row, field, vi, en FROM notes WHERE import = ? ORDER BY row, field LIMIT ?", number, maxNotesRead)
 	if err != nil {
-		return nil, 0, 0, nil, err
+		return nil, err
+	}
+	shared := map[string]string{} // the same few texts come thousands of times
+	share := func(text string) string {
+		if known, ok := shared[text]; ok {
+			return known
+		}
+		shared[text] = text
+		return text
 	}
 	for rows.Next() {
-		var n note
-		if err := rows.Scan(&n.Row, &n.Field, &n.Vi, &n.En); err != nil {
-			return nil, 0, 0, nil, errors.Join(err, rows.Close())
+		var o note
+		if err := rows.Scan(&o.Row, &o.Field, &o.Vi, &o.En); err != nil {
+			return nil, errors.Join(err, rows.Close())
 		}
-		notes = append(notes, n)
+		o.Field, o.Vi, o.En = share(o.Field), share(o.Vi), share(o.En)
+		n.notes = append(n.notes, o)
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return nil, 0, 0, nil, err
+		return nil, err
 	}
 	// Reasons that name a row ("trùng khoá với dòng 5") are one reason.
 	rows, err = s.db.QueryContext(ctx, `SELECT rtrim(vi, '0123456789'), rtrim(en, '0123456789'), count(DISTINCT row) FROM notes
 		WHERE import = ? GROUP BY 1, 2 ORDER BY 3 DESC, 1 LIMIT 200`, number)
 	if err != nil {
-		return nil, 0, 0, nil, err
+		return nil, err
 	}
 	for rows.Next() {
 		var r reason
 		if err := rows.Scan(&r.vi, &r.en, &r.rows); err != nil {
-			return nil, 0, 0, nil, errors.Join(err, rows.Close())
+			return nil, errors.Join(err, rows.Close())
 		}
-		reasons = append(reasons, r)
+		n.reasons = append(n.reasons, r)
 	}
-	return notes, total, rejected, reasons, errors.Join(rows.Err(), rows.Close())
+	return n, errors.Join(rows.Err(), rows.Close())
 }
 
+// answerName is where the answer to a file is. A corrected answer is answered under the
+// name of the file that it answers.
 func (s *Source) answerName(relative string) string {
 	base := path.Base(relative)
-	base = strings.TrimSuffix(base, path.Ext(base)) + ".ketqua.xlsx"
-	return filepath.Join(s.config.Root, filepath.FromSlash(path.Dir(relative)), answerFolder, base)
+	if original, ok := strings.CutSuffix(base, answerSuffix); ok {
+		base = original
+	} else {
+		base = strings.TrimSuffix(base, ".gz")
+		base = strings.TrimSuffix(base, path.Ext(base))
+	}
+	return filepath.Join(s.config.Root, filepath.FromSlash(path.Dir(relative)), answerFolder, base+answerSuffix)
 }
 
-func (s *Source) writeAnswer(ctx context.Context, a *accepted, notes []note, total, rejected int64, reasons []reason) error {
+// summary is the page of results: read, landed, rejected, and how often each rule was broken.
+func summary(a *accepted, n *noted) [][]any {
+	lines := [][]any{{summaryMark, path.Base(a.path)}}
+	var all counts
+	for _, p := range a.parts {
+		all.Rows += p.Counts.Rows
+		all.Upserts += p.Counts.Upserts
+		all.Unchanged += p.Counts.Unchanged
+		all.Deletes += p.Counts.Deletes
+	}
+	lines = append(lines,
+		[]any{"Số dòng / Rows", all.Rows},
+		[]any{"Không có lỗi / Without errors", all.Rows - n.rejected},
+		[]any{"Có lỗi / With errors", n.rejected},
+		[]any{"Mới hoặc thay đổi / New or changed", all.Upserts},
+		[]any{"Không thay đổi / Unchanged", all.Unchanged},
+		[]any{"Xoá / Deleted", all.Deletes},
+	)
+	for _, p := range a.parts {
+		if len(a.parts) > 1 {
+			lines = append(lines, []any{"Bảng / Table " + p.Declared.Name, p.Counts.Rows})
+		}
+	}
+	lines = append(lines, []any{}, []any{"Lý do / Reason", "Số dòng / Rows"})
+	for _, r := range n.reasons {
+		lines = append(lines, []any{r.vi + " / " + r.en, r.rows})
+	}
+	if n.total > maxMarkedCells {
+		lines = append(lines, []any{}, []any{fmt.Sprintf("Chỉ ghi chú %d ô đầu / only the first %d cells have notes", maxMarkedCells, maxMarkedCells)})
+	}
+	first := true
+	for _, p := range a.parts {
+		for _, o := range p.Counts.Notices {
+			if first {
+				lines = append(lines, []any{}, []any{"Lưu ý / Notice", "Số dòng / Rows", "Dòng đầu / First row"})
+				first = false
+			}
+			lines = append(lines, []any{o.Vi + " / " + o.En, o.Rows, o.Row})
+		}
+	}
+	return lines
+}
+
+func (s *Source) writeAnswer(ctx context.Context, a *accepted, n *noted) error {
 	copyName := s.copyName(a.number)
 	if _, err := os.Stat(copyName); errors.Is(err, fs.ErrNotExist) {
 		return nil // answered before a crash, and only the closing of the import is left
 	}
-	lines := [][]any{
-		{"Tệp / File", path.Base(a.path)},
-		{"Số dòng / Rows", a.counts.Rows},
-		{"Không có lỗi / Without errors", a.counts.Rows - rejected},
-		{"Có lỗi / With errors", rejected},
-		{"Mới hoặc thay đổi / New or changed", a.counts.Upserts},
-		{"Không thay đổi / Unchanged", a.counts.Unchanged},
-		{"Xoá / Deleted", a.counts.Deletes},
-		{},
-		{"Lý do / Reason", "Số dòng / Rows"},
-	}
-	for _, r := range reasons {
-		lines = append(lines, []any{r.vi + " / " + r.en, r.rows})
-	}
-	if total > maxMarkedCells {
-		lines = append(lines, []any{}, []any{fmt.Sprintf("Chỉ đánh dấu %d ô đầu / only the first %d cells are marked", maxMarkedCells, maxMarkedCells)})
-	}
+	lines := summary(a, n)
 	// The person's own workbook with marks is best; one that the library cannot
 	// read or write back is answered with the wrong rows; and when even the copy is
 	// damaged, the summary alone is better than no answer.
-	t := s.declared(a.table)
-	makers := []func() (*excelize.File, error){func() (*excelize.File, error) { return excelize.NewFile(), nil }}
-	if t != nil && len(notes) > 0 {
-		rows := func() (*excelize.File, error) { return s.marked(ctx, a, t, copyName, notes, false) }
-		makers = append([]func() (*excelize.File, error){rows}, makers...)
-		if isWorkbook(a.path) && a.size <= maxAnnotated {
-			own := func() (*excelize.File, error) { return s.marked(ctx, a, t, copyName, notes, true) }
-			makers = append([]func() (*excelize.File, error){own}, makers...)
+	var makers []func() (*excelize.File, error)
+	if len(n.notes) > 0 {
+		if a.size <= maxAnnotated {
+			makers = append(makers, func() (*excelize.File, error) { return s.ownMarked(ctx, a, n) })
 		}
+		makers = append(makers, func() (*excelize.File, error) { return s.wrongRows(ctx, a, n) })
 	}
+	makers = append(makers, func() (*excelize.File, error) { return excelize.NewFile(), nil })
 	var failure error
-	for _, make := range makers {
-		book, err := make()
-		if err == nil {
-			if err = addSummary(book, lines); err == nil {
-				err = saveBook(book, s.answerName(a.path))
-			}
-		}
-		if book != nil {
-			_ = book.Close()
-		}
+	for _, maker := range makers {
+		err := s.makeAnswer(maker, lines, s.answerName(a.path))
 		if err == nil {
 			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		failure = errors.Join(failure, err)
 	}
 	return failure
 }
 
+// makeAnswer writes one answer. The library was not made for files from anywhere, and
+// panics on some: that is then one answer that cannot be made.
+func (s *Source) makeAnswer(maker func() (*excelize.File, error), lines [][]any, name string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errLibrary, p)
+		}
+	}()
+	book, err := maker()
+	if book != nil {
+		defer func() { _ = book.Close() }()
+	}
+	if err == nil {
+		err = addSummary(book, lines)
+	}
+	if err == nil {
+		err = saveBook(book, name)
+	}
+	return err
+}
+
+var errLibrary = errors.New("file: the workbook cannot be written back")
+
 func addSummary(book *excelize.File, lines [][]any) error {
 	name := summarySheet
-	if sheets := book.GetSheetList(); len(sheets) == 1 && sheets[0] == "Sheet1" {
-		if rows, err := book.GetRows("Sheet1"); err == nil && len(rows) == 0 {
-			if err := book.SetSheetName("Sheet1", name); err != nil {
+	for _, sheet := range book.GetSheetList() {
+		first, err := book.GetCellValue(sheet, "A1")
+		if err != nil {
+			return err
+		}
+		// An empty new workbook, and the page of an answer that came back corrected, are written over.
+		if strings.HasPrefix(sheet, summarySheet) && first == summaryMark {
+			if err := book.DeleteSheet(sheet); err != nil {
 				return err
+			}
+		} else if sheet == "Sheet1" && first == "" && len(book.GetSheetList()) == 1 {
+			if rows, err := book.GetRows(sheet); err == nil && len(rows) == 0 {
+				if err := book.SetSheetName(sheet, name); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	for i := 2; slices.Contains(book.GetSheetList(), name) && len(book.GetSheetList()) > 1; i++ {
+	for i := 2; len(book.GetSheetList()) > 1; i++ {
+		if at, err := book.GetSheetIndex(name); err != nil || at < 0 {
+			break
+		}
 		name = fmt.Sprintf("%s %d", summarySheet, i)
 	}
 	if _, err := book.NewSheet(name); err != nil {
@@ -224,121 +316,6 @@ func addSummary(book *excelize.File, lines [][]any) error {
 		}
 	}
 	return book.SetColWidth(name, "A", "A", 60)
-}
-
-// marked opens the person's own workbook, or makes one of the wrong rows, and
-// marks the cells.
-func (s *Source) marked(ctx context.Context, a *accepted, t *Table, copyName string, notes []note, own bool) (*excelize.File, error) {
-	l, err := s.layoutByID(ctx, s.db, a.layout)
-	if err != nil {
-		return nil, err
-	}
-	sh, err := s.openSheet(copyName, a.path, t, t.required(l))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = sh.close() }()
-	columnOf := func(field string) int {
-		return max(0, slices.IndexFunc(sh.header.names, func(name string) bool { return sameName(name, field) }))
-	}
-	if own {
-		book, err := excelize.OpenFile(copyName, excelize.Options{UnzipSizeLimit: s.config.MaxUnpacked, UnzipXMLSizeLimit: s.config.MaxUnpacked})
-		if err != nil {
-			return nil, err
-		}
-		name := t.Sheet
-		for _, sheetName := range book.GetSheetList() {
-			visible, _ := book.GetSheetVisible(sheetName)
-			if t.Sheet == "" && visible || sameName(sheetName, t.Sheet) {
-				name = sheetName
-				break
-			}
-		}
-		return book, mark(book, name, notes, columnOf, func(row int64) int64 { return row })
-	}
-	return wrongRows(sh, notes, columnOf)
-}
-
-// wrongRows makes a workbook of the header and the rows that have notes. The
-// first column is the row's number in the person's file.
-func wrongRows(sh *sheet, notes []note, columnOf func(string) int) (*excelize.File, error) {
-	book := excelize.NewFile()
-	const name = "Sheet1"
-	head := []any{"Dòng / Row"}
-	for _, column := range sh.header.names {
-		head = append(head, column)
-	}
-	if err := book.SetSheetRow(name, "A1", &head); err != nil {
-		return book, err
-	}
-	wrong := map[int64]int64{}
-	for _, n := range notes {
-		wrong[n.Row] = 0
-	}
-	line := int64(1)
-	for {
-		cells, number, err := sh.next()
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			return book, err
-		}
-		if _, marked := wrong[int64(number)]; !marked {
-			continue
-		}
-		line++
-		wrong[int64(number)] = line
-		row := []any{number}
-		for i := range cells {
-			text := string(cells[i].text)
-			if len(text) > excelize.TotalCellChars {
-				text = strings.ToValidUTF8(text[:excelize.TotalCellChars/4], "")
-			}
-			row = append(row, strings.ToValidUTF8(text, "�"))
-		}
-		if err := book.SetSheetRow(name, fmt.Sprintf("A%d", line), &row); err != nil {
-			return book, err
-		}
-	}
-	return book, mark(book, name, notes,
-		func(field string) int { return columnOf(field) + 1 },
-		func(row int64) int64 { return wrong[row] })
-}
-
-// mark fills the cells and adds one note to each.
-func mark(book *excelize.File, sheetName string, notes []note, columnOf func(string) int, rowOf func(int64) int64) error {
-	fill, err := book.NewStyle(&excelize.Style{Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"FFC7CE"}}})
-	if err != nil {
-		return err
-	}
-	said := map[string][]string{}
-	var order []string
-	for _, n := range notes {
-		row := rowOf(n.Row)
-		if row < 1 {
-			continue
-		}
-		at, err := excelize.CoordinatesToCellName(columnOf(n.Field)+1, int(row))
-		if err != nil {
-			return err
-		}
-		if said[at] == nil {
-			order = append(order, at)
-		}
-		if text := n.Vi + "\n" + n.En; !slices.Contains(said[at], text) {
-			said[at] = append(said[at], text)
-		}
-	}
-	for _, at := range order {
-		if err := book.SetCellStyle(sheetName, at, at, fill); err != nil {
-			return err
-		}
-		if err := book.AddComment(sheetName, excelize.Comment{Cell: at, Author: "Liên thông", Text: strings.Join(said[at], "\n")}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // saveBook writes beside and renames, so that nobody opens half a workbook.
@@ -375,18 +352,23 @@ func (s *Source) moveDone(a *accepted) error {
 	if info, err := os.Stat(from); err == nil && info.Size() == a.size && info.ModTime().UnixNano() == a.mtime {
 		return os.Rename(from, to)
 	}
-	in, err := os.Open(s.copyName(a.number))
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // moved before a crash
-		}
-		return err
-	}
-	defer func() { _ = in.Close() }()
 	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
 		// Moved by us before a crash, or taken away by its owner: either is well.
 		return nil
 	}
+	err = copyFile(s.copyName(a.number), to)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // moved before a crash
+	}
+	return err
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o660) //nolint:gosec // in the drop folder
 	if err != nil {
 		return err
@@ -407,12 +389,12 @@ func freeName(name string, number int64) (string, error) {
 }
 
 // refuse answers a file that is no table: it moves to loi/, with a workbook that
-// says why.
-func (s *Source) refuse(f *found, why *lienthong.Error) error {
+// says why. A file that was replaced meanwhile stays, and is looked at again.
+func (s *Source) refuse(f *found, number int64, why *lienthong.Error) error {
 	book := excelize.NewFile()
 	defer func() { _ = book.Close() }()
 	err := addSummary(book, [][]any{
-		{"Tệp / File", path.Base(f.path)},
+		{summaryMark, path.Base(f.path)},
 		{"Không nhận / Refused", why.Vi},
 		{"", why.En},
 		{"Cần làm / What to do", why.Hint},
@@ -427,7 +409,14 @@ func (s *Source) refuse(f *found, why *lienthong.Error) error {
 	from := filepath.Join(s.config.Root, filepath.FromSlash(f.path))
 	to, err := freeName(filepath.Join(filepath.Dir(from), errorFolder, filepath.Base(from)), s.config.Now().UnixMicro())
 	if err == nil {
-		err = os.Rename(from, to)
+		if info, missing := os.Stat(from); missing == nil && info.Size() == f.size && info.ModTime().UnixNano() == f.mtime {
+			err = os.Rename(from, to)
+		} else if number > 0 {
+			err = copyFile(s.copyName(number), to)
+		}
+	}
+	if err == nil && number > 0 {
+		err = removeIfThere(s.copyName(number))
 	}
 	if err != nil {
 		return fmt.Errorf("file: move %s: %w", f.path, err)

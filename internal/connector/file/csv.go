@@ -10,28 +10,45 @@ import (
 	"unicode/utf8"
 )
 
+// fault is why a cell cannot be read, whatever its column wants.
+type fault uint8
+
+const (
+	faultNone     fault = iota
+	faultError          // an error value of a formula: #N/A, #REF!
+	faultNoResult       // a formula that was never calculated
+	faultEncoding       // bytes that are no text in the file's encoding
+)
+
 // cell is one cell of a file as text. An empty cell has no text. Bytes are
 // valid until the next row is read.
 type cell struct {
-	text []byte
-	bad  bool // not readable: an error value of a formula, bytes that are no text
+	text  []byte
+	fault fault
+	code  textCode // how the letters are written, if font is set
+	font  bool
+	// number is set for a cell that holds a number, of which text is the plain form.
+	number bool
 }
 
-// rowReader reads the rows of a file in order.
+// rowReader reads the rows of a sheet or text in order.
 type rowReader interface {
 	// next returns the cells and the number of the row, counted as the person who
 	// opens the file sees it. It returns io.EOF after the last.
 	next() ([]cell, int, error)
+	close() error
 }
 
 var errTooLarge = errors.New("the file is larger than allowed")
 
 const (
 	sampleBytes    = 64 << 10
-	maxColumns     = 1024
+	maxColumns     = 16384 // of a spreadsheet
+	maxNamed       = 1024  // columns of a table
 	utf8Mark       = "\xef\xbb\xbf"
-	csvDelimiters  = ",;\t|"
-	headerDistance = 20 // rows in which the header is looked for
+	csvDelimiters  = ",;\t|^~"
+	headerDistance = 30  // rows in which the header is looked for
+	earlyRows      = 200 // rows by which the encoding of a column is judged
 )
 
 // csvReader splits text into rows. Unlike encoding/csv it keeps line ends
@@ -39,6 +56,7 @@ const (
 // what a spreadsheet shows.
 type csvReader struct {
 	in        *bufio.Reader
+	closer    io.Closer
 	delimiter byte
 	maxCell   int
 	number    int
@@ -48,24 +66,34 @@ type csvReader struct {
 }
 
 func newCSVReader(in io.Reader, delimiter byte, maxCell int) *csvReader {
-	return &csvReader{in: bufio.NewReaderSize(in, 256<<10), delimiter: delimiter, maxCell: maxCell}
+	buffered, ok := in.(*bufio.Reader)
+	if !ok {
+		buffered = bufio.NewReaderSize(in, 256<<10)
+	}
+	return &csvReader{in: buffered, delimiter: delimiter, maxCell: maxCell}
+}
+
+func (r *csvReader) close() error {
+	if r.closer == nil {
+		return nil
+	}
+	return r.closer.Close()
 }
 
 func (r *csvReader) next() ([]cell, int, error) {
 	for {
-		any, err := r.record()
+		holds, err := r.record()
 		if err != nil {
 			return nil, 0, err
 		}
 		r.number++
-		if !any {
+		if !holds {
 			continue // an empty line
 		}
 		r.cells = r.cells[:0]
 		start := 0
 		for _, end := range r.ends {
-			text := r.buffer[start:end]
-			r.cells = append(r.cells, cell{text: text, bad: !utf8.Valid(text)})
+			r.cells = append(r.cells, cell{text: r.buffer[start:end:end]})
 			start = end
 		}
 		return r.cells, r.number, nil
@@ -78,6 +106,28 @@ func (r *csvReader) record() (bool, error) {
 	start, quoted, wasQuoted := 0, false, false
 	read := false
 	for {
+		// What needs no look at each byte is taken at once.
+		if ahead, _ := r.in.Peek(max(1, r.in.Buffered())); len(ahead) > 0 {
+			n := 0
+			if quoted {
+				if n = bytes.IndexByte(ahead, '"'); n < 0 {
+					n = len(ahead)
+				}
+			} else {
+				for n < len(ahead) && ahead[n] != r.delimiter && ahead[n] != '\n' && ahead[n] != '\r' && ahead[n] != '"' {
+					n++
+				}
+			}
+			if n > 0 {
+				read = true
+				if len(r.buffer)-start+n > r.maxCell {
+					return false, errTooLarge
+				}
+				r.buffer = append(r.buffer, ahead[:n]...)
+				_, _ = r.in.Discard(n)
+				continue
+			}
+		}
 		c, err := r.in.ReadByte()
 		if err != nil {
 			if !errors.Is(err, io.EOF) || !read {
@@ -95,8 +145,6 @@ func (r *csvReader) record() (bool, error) {
 				continue
 			}
 			quoted = false
-		case quoted:
-			r.buffer = append(r.buffer, c)
 		case c == '"' && len(r.buffer) == start && !wasQuoted:
 			quoted, wasQuoted = true, true
 		case c == r.delimiter:
@@ -123,20 +171,24 @@ func (r *csvReader) record() (bool, error) {
 
 func (r *csvReader) filled() bool { return len(r.ends) > 1 || len(r.buffer) > 0 }
 
-// decodeText removes the byte order mark and turns UTF-16 into UTF-8.
-func decodeText(in io.Reader) io.Reader {
+// unmarked removes the byte order mark and turns UTF-16 into UTF-8. Without a wish it
+// looks at the bytes.
+func unmarked(in io.Reader, wish Encoding) (io.Reader, Encoding) {
 	buffered := bufio.NewReaderSize(in, sampleBytes)
 	head, _ := buffered.Peek(sampleBytes)
+	utf16 := func(order binary.ByteOrder) (io.Reader, Encoding) {
+		return &utf16Reader{in: buffered, order: order}, EncodingUTF16
+	}
 	switch {
 	case bytes.HasPrefix(head, []byte(utf8Mark)):
 		_, _ = buffered.Discard(len(utf8Mark))
-		return buffered
+		return buffered, EncodingUTF8
 	case bytes.HasPrefix(head, []byte{0xff, 0xfe}):
 		_, _ = buffered.Discard(2)
-		return &utf16Reader{in: buffered, order: binary.LittleEndian}
+		return utf16(binary.LittleEndian)
 	case bytes.HasPrefix(head, []byte{0xfe, 0xff}):
 		_, _ = buffered.Discard(2)
-		return &utf16Reader{in: buffered, order: binary.BigEndian}
+		return utf16(binary.BigEndian)
 	}
 	// Without a mark: text in Latin letters has a zero in every second byte.
 	even, odd := 0, 0
@@ -148,12 +200,12 @@ func decodeText(in io.Reader) io.Reader {
 		}
 	}
 	switch {
-	case odd > len(head)/8 && odd > even:
-		return &utf16Reader{in: buffered, order: binary.LittleEndian}
+	case odd > len(head)/8 && odd > even, wish == EncodingUTF16 && even == 0:
+		return utf16(binary.LittleEndian)
 	case even > len(head)/8:
-		return &utf16Reader{in: buffered, order: binary.BigEndian}
+		return utf16(binary.BigEndian)
 	}
-	return buffered
+	return buffered, EncodingAuto
 }
 
 type utf16Reader struct {
@@ -197,27 +249,61 @@ func (r *utf16Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// openCSV chooses the delimiter with which the header is found; of several, the
-// one that makes most columns.
-func openCSV(in io.Reader, wanted func([][]string) (int, bool), maxCell int) rowReader {
-	text := bufio.NewReaderSize(decodeText(in), sampleBytes)
+// textForm is how a text file is written.
+type textForm struct {
+	encoding  Encoding // auto: bytes of an old code, to be found out column by column
+	delimiter byte
+}
+
+// openText opens a text as rows. The delimiter is the wish, what a first line "sep=;" says,
+// or that with which the header is found, or the one that cuts most rows alike.
+func openText(in io.ReadCloser, wish textForm, wanted func([][]string) (int, bool), maxCell int) (*csvReader, textForm) {
+	decoded, encoding := unmarked(in, wish.encoding)
+	text := bufio.NewReaderSize(decoded, 4*sampleBytes)
 	sample, _ := text.Peek(sampleBytes)
-	best, most := csvDelimiters[0], 0
+	form := textForm{encoding: encoding, delimiter: wish.delimiter}
+	skipped := 0
+	if first, _, _ := bytes.Cut(sample, []byte("\n")); bytes.HasPrefix(first, []byte("sep=")) && len(bytes.TrimSpace(first)) <= 5 && len(first) >= 5 {
+		if form.delimiter == 0 {
+			form.delimiter = first[4]
+		}
+		_, _ = text.Discard(min(len(first)+1, len(sample)))
+		sample = sample[min(len(first)+1, len(sample)):]
+		skipped = 1
+	}
+	if form.delimiter == 0 {
+		form.delimiter = findDelimiter(sample, wanted, maxCell)
+	}
+	r := newCSVReader(text, form.delimiter, maxCell)
+	r.closer, r.number = in, skipped
+	return r, form
+}
+
+func findDelimiter(sample []byte, wanted func([][]string) (int, bool), maxCell int) byte {
+	best, most, alike := csvDelimiters[0], 0, 0.0
+	byHeader := false
 	for i := range len(csvDelimiters) {
 		reader := newCSVReader(bytes.NewReader(sample), csvDelimiters[i], maxCell)
 		var rows [][]string
-		for len(rows) < headerDistance {
+		widths := map[int]int{}
+		for len(rows) < 2*headerDistance {
 			cells, _, err := reader.next()
 			if err != nil {
 				break
 			}
 			rows = append(rows, texts(cells))
+			widths[len(cells)]++
 		}
-		if width, found := wanted(rows); found && width > most {
-			best, most = csvDelimiters[i], width
+		if width, found := wanted(rows); found && (!byHeader || width > most) {
+			best, most, byHeader = csvDelimiters[i], width, true
+		}
+		for width, n := range widths {
+			if share := float64(n) / float64(len(rows)); !byHeader && width > 1 && share*float64(width) > alike {
+				best, alike = csvDelimiters[i], share*float64(width)
+			}
 		}
 	}
-	return newCSVReader(text, best, maxCell)
+	return best
 }
 
 func texts(cells []cell) []string {

@@ -31,6 +31,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
@@ -46,6 +47,15 @@ type Mode string
 const (
 	Full  Mode = "full"  // the file is everything: rows that are missing are deleted
 	Delta Mode = "delta" // the file's rows are added or replaced, others stay
+)
+
+// Hidden says what happens to hidden rows and columns of a workbook.
+type Hidden string
+
+// The treatments. A filter hides rows that are data, so they are read by default.
+const (
+	HiddenRead Hidden = "read"
+	HiddenSkip Hidden = "skip"
 )
 
 // Table declares one pattern of files.
@@ -69,11 +79,49 @@ type Table struct {
 	Operation string
 	// DeleteWords, in any case. Default D, DELETE, XOA, XOÁ, XÓA.
 	DeleteWords []string
-	// Sheet of a workbook. Default: the first that is visible.
+	// Sheet of a workbook, or of an archive's member. Default: the first that is visible, and all
+	// members. A pattern ("Thôn *") makes one table of all sheets that it fits; several tables
+	// with the same Pattern and different sheets make several tables of one file.
 	Sheet string
+	// Skip is how many rows at the top are not looked at.
+	Skip int
+	// HeaderRows is how many rows the headings take, from the first that is not skipped.
+	// Default 0: the header is found by its names, in up to three rows.
+	HeaderRows int
+	// Encoding of texts, and of cells whose font does not tell it. Default EncodingAuto.
+	Encoding Encoding
+	// Delimiter of texts: one ASCII character. Default: found out.
+	Delimiter string
+	// Dates written with two numbers first are day/month, unless MonthFirst.
+	MonthFirst bool
+	// Decimal is the separator of decimals in declared numbers: "," or ".". Default: what a
+	// number says by itself; one that could mean two things is a wrong cell.
+	Decimal string
+	// Hidden rows and columns are read, unless HiddenSkip.
+	Hidden Hidden
 	// AllowEmpty accepts a full file without rows, which deletes every row of its
 	// folder. Default: such a file is refused, because it is usually a mistake.
 	AllowEmpty bool
+}
+
+// forms of dates and numbers in the table's files.
+func (t *Table) forms() forms {
+	f := forms{monthFirst: t.MonthFirst}
+	if t.Decimal != "" {
+		f.decimal = t.Decimal[0]
+	}
+	return f
+}
+
+// Progress is where an import stands.
+type Progress struct {
+	File          string
+	Stage         string // "reading": the file is checked; "storing": its rows are compared and kept
+	Rows          int64
+	EstimatedRows int64
+	Bytes         int64
+	TotalBytes    int64
+	Done          bool // of the stage
 }
 
 // Config says where the files are and what they mean.
@@ -94,6 +142,9 @@ type Config struct {
 	MaxUnpacked int64
 	MaxRows     int
 	MaxCell     int
+	// Progress is told now and then where an import stands, from the goroutine that imports.
+	// Default: nobody is told; Status tells anybody who asks.
+	Progress func(Progress)
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Log takes what an operator should know, never a value. Default: nothing is logged.
@@ -109,9 +160,12 @@ type Source struct {
 	accepting sync.Mutex      // one look at the folder at a time
 	looks     map[string]look // files that may still be growing; guarded by accepting
 
+	strays atomic.Int64 // files that no pattern fits
+
 	mu       sync.Mutex // guards the fields below
 	captured []string   // tables given to Start
 	notes    map[int64][]note
+	now      *Progress // of the import under way
 }
 
 type look struct {
@@ -124,6 +178,7 @@ var (
 	_ connector.HealthReporter = (*Source)(nil)
 	_ connector.Destroyer      = (*Source)(nil)
 	_ connector.Rejecter       = (*Source)(nil)
+	_ connector.Inspector      = (*Source)(nil)
 )
 
 var errNotStarted = errors.New("file: Start has not been called")
@@ -178,6 +233,12 @@ func (c *Config) setDefaults() {
 		if len(t.DeleteWords) == 0 {
 			t.DeleteWords = []string{"D", "DELETE", "XOA", "XOÁ", "XÓA"}
 		}
+		if t.Encoding == "" {
+			t.Encoding = EncodingAuto
+		}
+		if t.Hidden == "" {
+			t.Hidden = HiddenRead
+		}
 	}
 }
 
@@ -205,6 +266,17 @@ func (c *Config) validate() error {
 		}
 		if t.Mode != Full && t.Mode != Delta || t.Operation != "" && t.Mode != Delta {
 			problems = append(problems, bad(t.Name, "chế độ phải là full hoặc delta; cột thao tác chỉ dùng với delta", "the mode is full or delta; an operation column goes with delta", "sửa Mode / correct Mode"))
+		}
+		if !t.Encoding.known() {
+			problems = append(problems, bad(t.Name, "không có bảng mã này: "+string(t.Encoding), "no such encoding: "+string(t.Encoding), "auto, utf-8, utf-16, windows-1258, tcvn3, vni"))
+		}
+		if t.Skip < 0 || t.HeaderRows < 0 || t.HeaderRows > 10 || len(t.Delimiter) > 1 || t.Delimiter == "\"" || t.Delimiter == "\n" || t.Delimiter >= "\x80" ||
+			t.Decimal != "" && t.Decimal != "," && t.Decimal != "." || t.Hidden != HiddenRead && t.Hidden != HiddenSkip {
+			problems = append(problems, bad(t.Name, "thiết lập đọc tệp không đúng", "a setting of how files are read is wrong",
+				"skip >= 0, header_rows 0-10, delimiter một ký tự ASCII / one ASCII character, decimal , hoặc / or ., hidden read|skip"))
+		}
+		if _, err := path.Match(t.Sheet, ""); err != nil {
+			problems = append(problems, bad(t.Name, "mẫu tên trang tính không đúng", "the pattern of sheets is wrong", "ví dụ / for example Thôn *"))
 		}
 	}
 	return errors.Join(problems...)
@@ -318,7 +390,9 @@ func (s *Source) Acknowledge(ctx context.Context, pos lienthong.Position) error 
 		for _, statement := range []string{
 			"UPDATE meta SET acknowledged = ?1 WHERE acknowledged < ?1",
 			"UPDATE imports SET status = 1 WHERE no <= ?1 AND status = 0",
-			fmt.Sprintf("DELETE FROM records WHERE superseded IS NOT NULL AND version < ((?1 + 1) << %d)", rowBits),
+			// What the import under way has superseded is still shown by views.
+			fmt.Sprintf(`DELETE FROM records WHERE superseded IS NOT NULL AND version < ((?1 + 1) << %d)
+				AND superseded < (((SELECT coalesce(max(no), 0) FROM imports) + 1) << %[1]d)`, rowBits),
 		} {
 			if _, err := tx.ExecContext(ctx, statement, upTo); err != nil {
 				return err
@@ -350,6 +424,14 @@ func (s *Source) Health(ctx context.Context) (connector.Health, error) {
 	health := connector.Health{OK: true, Code: "file.ok", RetainedBytes: bytes.Int64}
 	health.Vi = fmt.Sprintf("%d tệp chờ xác nhận", waiting)
 	health.En = fmt.Sprintf("%d files wait for acknowledgement", waiting)
+	if p, busy := s.Status(); busy {
+		health.Vi += fmt.Sprintf("; đang nhận %s: %d trên khoảng %d dòng", p.File, p.Rows, p.EstimatedRows)
+		health.En += fmt.Sprintf("; taking in %s: %d of about %d rows", p.File, p.Rows, p.EstimatedRows)
+	}
+	if n := s.strays.Load(); n > 0 {
+		health.Vi += fmt.Sprintf("; %d tệp trong thư mục không khớp mẫu tên nào nên không được đọc", n)
+		health.En += fmt.Sprintf("; %d files in the folder fit no pattern and are not read", n)
+	}
 	if _, err := os.ReadDir(s.config.Root); err != nil {
 		health.OK, health.Code = false, "file.folder"
 		health.Vi, health.En = "không đọc được thư mục nhận tệp", "the drop folder cannot be read"
@@ -361,20 +443,46 @@ func (s *Source) Health(ctx context.Context) (connector.Health, error) {
 	return health, nil
 }
 
+// Status is where the import under way stands; false when there is none.
+func (s *Source) Status() (Progress, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now == nil {
+		return Progress{}, false
+	}
+	return *s.now, true
+}
+
+func (s *Source) progress(p Progress) {
+	s.mu.Lock()
+	s.now = &p
+	if p.Done && p.Stage == "storing" {
+		s.now = nil
+	}
+	s.mu.Unlock()
+	if s.config.Progress != nil {
+		s.config.Progress(p)
+	}
+}
+
 // Destroy forgets all imports. Files in the folder stay.
 func (s *Source) Destroy(ctx context.Context) error {
 	s.accepting.Lock()
 	defer s.accepting.Unlock()
-	err := s.transaction(ctx, func(tx *sql.Tx) error { return resetState(ctx, tx) })
+	release, err := s.exclusive(ctx)
 	if err != nil {
 		return fmt.Errorf("file: destroy: %w", err)
 	}
-	s.mu.Lock()
-	s.captured = nil
-	clear(s.notes)
-	s.mu.Unlock()
-	if err := os.RemoveAll(filepath.Join(s.config.StateDir, "incoming")); err != nil {
+	defer release()
+	if err := s.transaction(ctx, func(tx *sql.Tx) error { return resetState(ctx, tx) }); err != nil {
 		return fmt.Errorf("file: destroy: %w", err)
 	}
-	return os.MkdirAll(filepath.Join(s.config.StateDir, "incoming"), 0o700)
+	s.mu.Lock()
+	s.captured, s.now = nil, nil
+	clear(s.notes)
+	s.mu.Unlock()
+	if err := s.tidy(ctx, nil); err != nil {
+		return fmt.Errorf("file: destroy: %w", err)
+	}
+	return nil
 }

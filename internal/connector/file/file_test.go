@@ -24,7 +24,7 @@ import (
 // refuse, and ends the stream when it is drained.
 type collector struct {
 	source  *file.Source
-	columns []lienthong.Column
+	columns map[int][]lienthong.Column
 	lines   []string
 	last    lienthong.Position
 	ended   context.CancelFunc
@@ -46,7 +46,7 @@ func (c *collector) Change(row *connector.Row) error {
 			line += fmt.Sprintf("|!%s", v.Bytes)
 			usable = false
 		case lienthong.Present:
-			line += "|" + string(v.AppendText(nil, c.columns[i].Kind))
+			line += "|" + string(v.AppendText(nil, c.columns[row.Table][i].Kind))
 		}
 	}
 	c.lines = append(c.lines, line)
@@ -58,8 +58,8 @@ func (c *collector) Change(row *connector.Row) error {
 
 func (c *collector) Truncate(int, int64, int64) error { return nil }
 
-func (c *collector) Schema(_ int, now connector.Table) error {
-	c.columns = now.Columns
+func (c *collector) Schema(table int, now connector.Table) error {
+	c.columns[table] = now.Columns
 	return nil
 }
 
@@ -120,7 +120,10 @@ func (f *folder) drain() []string {
 	defer cancel()
 	listed, err := f.source.Tables(f.t.Context())
 	f.must(err)
-	c := &collector{source: f.source, columns: listed[0].Columns, ended: cancel, last: f.at}
+	c := &collector{source: f.source, columns: map[int][]lienthong.Column{}, ended: cancel, last: f.at}
+	for i := range listed {
+		c.columns[i] = listed[i].Columns
+	}
 	if err := f.source.Stream(ctx, f.at, c); ctx.Err() == nil {
 		f.t.Fatal(err)
 	}
@@ -374,7 +377,7 @@ func TestRefused(t *testing.T) {
 		"no header":       {"ho_dan.csv", []byte("a,b\n1,2\n"), "file.header"},
 		"binary":          {"ho_dan.csv", []byte("\x00\x01\x02\xff\xfe\x00"), "file.header"},
 		"no workbook":     {"ho_dan.xlsx", []byte("Mã hộ,Tên\n1,A\n"), "file.unreadable"},
-		"old workbook":    {"ho_dan.xls", []byte("\xd0\xcf\x11\xe0"), "file.unreadable"},
+		"old workbook":    {"ho_dan.xls", []byte("\xd0\xcf\x11\xe0"), "file.old_workbook"},
 		"empty full file": {"ho_dan.csv", []byte("Mã hộ,Tên\n"), "file.empty"},
 		"column gone":     {"ho_dan.csv", []byte("Mã hộ\n5\n"), "file.column_missing"},
 		"column twice":    {"ho_dan.csv", []byte("Mã hộ,Tên,tên\n5,a,b\n"), "file.column_twice"},

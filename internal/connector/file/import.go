@@ -3,430 +3,465 @@ package file
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/lienthong/lienthong"
 )
 
-// importer takes one file into the state, inside one transaction.
-type importer struct {
-	source *Source
-	tx     *sql.Tx
-	found  *found
-	number int64
-	layout *layout
-	counts counts
-
-	columns   []int // by column of the file: the layout's column, or one of the marks below
-	texts     [][]byte
-	states    []lienthong.State
-	key, body []byte
-	last      int64 // the highest row number so far
-	noted     int
-
-	find, supersede, insert, place, see, forget *sql.Stmt
-}
-
-// What a column of the file is, other than a column of the layout.
 const (
-	unnamedColumn   = -1
-	operationColumn = -2
+	// checkpointRows is how many rows are redone at most after a crash.
+	checkpointRows = 20_000
+	maxNotes       = 200_000 // of one import
+	maxRow         = 1 << 23 // the highest row number of a file; above are the deletes of its sweep
 )
 
-func (im *importer) run(ctx context.Context) error {
-	s, t := im.source, im.found.table
-	var err error
-	if im.layout, err = s.currentLayout(ctx, im.tx, t); err != nil {
-		return err
-	}
-	sh, err := s.openSheet(s.copyName(im.number), im.found.path, t, t.required(im.layout))
+// stager reads the rows of one part of a job, checks them and stages them.
+type stager struct {
+	source *Source
+	job    *job
+	part   *part
+	index  int // of the part
+	stage  *stageWriter
+	skip   int64 // rows up to this number are staged already
+	first  *span
+
+	sheet    *sheet
+	span     *span
+	forms    forms
+	text     bool  // a text, in which a short row is a shifted row
+	columns  []int // by column of the sheet: the layout's column, or one of the marks
+	texts    [][]byte
+	states   []lienthong.State
+	faults   []fault
+	numbers  []bool // the cell holds a number, not a text
+	scratch  []byte
+	key      []byte
+	body     []byte
+	totalled bool // a row of totals has been seen
+}
+
+// stage reads a file into its staged form. Refusals are *lienthong.Error.
+func (s *Source) stage(ctx context.Context, j *job) error {
+	var read atomic.Int64
+	b, err := openBook(s.copyName(j.Number), j.Path, limits{
+		unpacked: s.config.MaxUnpacked, cell: s.config.MaxCell, strings: 16 << 20, scratch: s.incoming(),
+	}, &read)
 	if err != nil {
-		return err
+		return unreadable(j.Path, err)
 	}
-	defer func() { _ = sh.close() }()
-	if err := im.arrange(ctx, sh.header.names); err != nil {
-		return err
-	}
-	if err := im.prepare(ctx); err != nil {
-		return err
-	}
-	defer im.finish()
-	for {
-		cells, number, err := sh.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return unreadable(im.found.path, err)
-		}
-		if im.counts.Rows >= int64(s.config.MaxRows) || number >= 1<<23 {
-			return unreadable(im.found.path, errTooLarge)
-		}
-		if err := im.row(ctx, cells, int64(number)); err != nil {
-			return err
-		}
-	}
-	if t.Mode != Full {
-		return nil
-	}
-	if im.counts.Rows == 0 && !t.AllowEmpty {
-		return &lienthong.Error{
-			Code: "file.empty", Where: im.found.path,
-			Vi:   "tệp toàn bộ không có dòng dữ liệu nào; nếu nhận sẽ xoá hết dữ liệu của thư mục",
-			En:   "a full file without any row; to accept it would delete everything of its folder",
-			Hint: "gửi tệp có dữ liệu, hoặc cho phép tệp rỗng trong khai báo / hand in a file with rows, or allow empty files in the declaration",
-		}
-	}
-	return im.sweep(ctx)
+	err = s.stageBook(ctx, j, b, &read)
+	return errors.Join(err, b.close())
 }
 
-// arrange finds the layout's column for each column of the file, and adds the
-// columns that the file has more.
-func (im *importer) arrange(ctx context.Context, names []string) error {
-	t := im.found.table
-	l := &layout{Table: im.layout.Table, Columns: slices.Clone(im.layout.Columns), Key: slices.Clone(im.layout.Key)}
-	im.columns = make([]int, len(names))
-	seen := map[int]bool{}
-	for i, name := range names {
-		im.columns[i] = unnamedColumn
-		switch {
-		case name == "" || t.FolderColumn != "" && sameName(name, t.FolderColumn):
-			continue
-		case t.Operation != "" && sameName(name, t.Operation):
-			im.columns[i] = operationColumn
-			continue
+func (s *Source) stageBook(ctx context.Context, j *job, b *book, read *atomic.Int64) error {
+	before := make([]counts, len(j.Parts)) // of a job that goes on
+	for i, p := range j.Parts {
+		before[i], p.Counts = p.Counts, counts{}
+	}
+	if err := s.plan(ctx, j, b); err != nil {
+		return err
+	}
+	resumed := j.Staged > 0
+	if resumed {
+		for i, p := range j.Parts {
+			p.Counts = before[i]
+			p.Counts.Hidden = 0 // all rows are read again
 		}
-		at := l.index(name)
-		if at < 0 {
-			if len(t.Columns) > 0 {
-				continue // the declaration does not want it
+	}
+	stage, err := openStage(s.stageName(j.Number), j.Staged)
+	if err != nil {
+		return fmt.Errorf("file: stage: %w", err)
+	}
+	err = s.stageParts(ctx, j, b, stage, read)
+	return errors.Join(err, stage.close())
+}
+
+func (s *Source) stageParts(ctx context.Context, j *job, b *book, stage *stageWriter, read *atomic.Int64) error {
+	skip, base, rows, before := j.Last, int64(0), int64(0), int64(0)
+	var current *sheet
+	report := func(done bool) {
+		expected := rows
+		if !done {
+			expected = max(rows, before+current.estimated(rows-before, read.Load(), b.size))
+		}
+		s.progress(Progress{File: j.Path, Stage: "reading", Rows: rows, EstimatedRows: expected, Bytes: min(read.Load(), b.size), TotalBytes: b.size, Done: done})
+	}
+	for i, p := range j.Parts {
+		st := stager{source: s, job: j, part: p, index: i, stage: stage, skip: skip}
+		for n := range p.Spans {
+			p.Spans[n].Base = base
+			if err := st.open(b, n); err != nil {
+				return err
 			}
-			at = len(l.Columns)
-			l.Columns = append(l.Columns, lienthong.Column{Name: name, SourceType: "cell", Kind: lienthong.Text, Nullable: true})
+			current, before = st.sheet, rows
+			st.encodingNotices()
+			for {
+				cells, number, err := st.sheet.next()
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				if err != nil {
+					return errors.Join(unreadable(j.Path, err), st.sheet.close())
+				}
+				global := base + int64(number)
+				if rows++; rows > int64(s.config.MaxRows) || global >= maxRow {
+					return errors.Join(unreadable(j.Path, errTooLarge), st.sheet.close())
+				}
+				if err := st.row(cells, global); err != nil {
+					return errors.Join(err, st.sheet.close())
+				}
+				j.Last = max(j.Last, global)
+				if rows%1000 == 0 && ctx.Err() != nil {
+					return errors.Join(ctx.Err(), st.sheet.close())
+				}
+				if rows%checkpointRows == 0 && global > skip {
+					if err := s.checkpoint(ctx, j, stage); err != nil {
+						return errors.Join(err, st.sheet.close())
+					}
+					report(false)
+				}
+			}
+			p.Counts.Hidden += st.sheet.hiddenRows
+			if err := st.sheet.close(); err != nil {
+				return unreadable(j.Path, err)
+			}
+			base = max(base, j.Last)
 		}
-		if seen[at] {
-			return im.refuseColumns("file.column_twice", "cột xuất hiện hai lần: ", "a column occurs twice: ", name)
+		if p.full() && p.Counts.Rows == 0 && !p.Declared.AllowEmpty && len(p.Spans) > 0 {
+			return &lienthong.Error{
+				Code: "file.empty", Where: j.Path,
+				Vi:   "tệp toàn bộ không có dòng dữ liệu nào; nếu nhận sẽ xoá hết dữ liệu của thư mục",
+				En:   "a full file without any row; to accept it would delete everything of its folder",
+				Hint: "gửi tệp có dữ liệu, hoặc cho phép tệp rỗng trong khai báo / hand in a file with rows, or allow empty files in the declaration",
+			}
 		}
-		seen[at] = true
-		im.columns[i] = at
-	}
-	var missing []string
-	for i, c := range im.layout.Columns {
-		if !seen[i] && c.Name != t.FolderColumn && im.layout.ID != 0 {
-			missing = append(missing, c.Name)
+		if p.Counts.Hidden > 0 {
+			vi, en := "có dòng ẩn; các dòng này vẫn được đọc", "there are hidden rows; they were read"
+			if p.Declared.Hidden == HiddenSkip {
+				vi, en = "có dòng ẩn; các dòng này không được đọc", "there are hidden rows; they were not read"
+			}
+			p.Counts.Notices = append(p.Counts.Notices, notice{Vi: vi, En: en, Rows: p.Counts.Hidden})
 		}
 	}
-	if len(missing) > 0 {
-		return im.refuseColumns("file.column_missing", "thiếu cột so với lần trước: ", "columns are missing that were there before: ", strings.Join(missing, ", "))
+	report(true)
+	if j.stored {
+		return s.checkpoint(ctx, j, stage)
 	}
-	im.counts.Columns = len(names)
-	if im.layout.ID == 0 || len(l.Columns) != len(im.layout.Columns) {
-		l.setKey(t.Key)
-		if err := storeLayout(ctx, im.tx, l); err != nil {
-			return err
-		}
-		im.layout = l
+	j.Staged = stage.written
+	return stage.out.Flush()
+}
+
+// estimate is how many rows there will be, by the share of bytes read.
+func estimate(rows, read, size int64) int64 {
+	if read <= 0 || read >= size {
+		return rows
 	}
-	im.texts = make([][]byte, len(im.layout.Columns))
-	im.states = make([]lienthong.State, len(im.layout.Columns))
+	return int64(float64(rows) * float64(size) / float64(read))
+}
+
+func (s *Source) checkpoint(ctx context.Context, j *job, stage *stageWriter) error {
+	var err error
+	if j.Staged, err = stage.sync(); err != nil {
+		return err
+	}
+	j.stored = true
+	return storeJob(ctx, s.db, j)
+}
+
+func (st *stager) open(b *book, n int) error {
+	p := st.part
+	st.span = &p.Spans[n]
+	st.first = &p.Spans[0]
+	l := &b.leaves[st.span.Leaf]
+	var err error
+	stored := &layout{Table: p.layout.Table, Columns: p.layout.Columns, Key: p.layout.Key}
+	if st.sheet, err = b.openSheet(l, &p.Declared, p.Declared.required(stored)); err != nil {
+		return unreadable(st.job.Path, err)
+	}
+	if st.columns, err = st.source.arrange(st.job, p, stored, st.sheet); err != nil {
+		return errors.Join(err, st.sheet.close())
+	}
+	st.forms = p.Declared.forms()
+	st.text = l.book == nil
+	if l.book != nil {
+		st.forms.era1904 = l.book.era1904
+	}
+	st.totalled = false
+	st.texts = make([][]byte, len(p.layout.Columns))
+	st.states = make([]lienthong.State, len(p.layout.Columns))
+	st.faults = make([]fault, len(p.layout.Columns))
+	st.numbers = make([]bool, len(p.layout.Columns))
 	return nil
 }
 
-func (im *importer) refuseColumns(code, vi, en, names string) error {
-	return &lienthong.Error{
-		Code: code, Where: im.found.path, Vi: vi + names, En: en + names,
-		Hint: "sửa dòng tiêu đề theo mẫu rồi gửi lại / correct the header and hand the file in again",
+// encodingNotices tells the person that the list is in an old code.
+func (st *stager) encodingNotices() {
+	if st.skip > 0 {
+		return // said before the crash
 	}
-}
-
-func (im *importer) prepare(ctx context.Context) error {
-	for _, p := range []struct {
-		into **sql.Stmt
-		text string
-	}{
-		{&im.find, "SELECT version, seen, hash FROM rows WHERE tbl = ? AND key = ?"},
-		{&im.supersede, "UPDATE records SET superseded = ? WHERE version = ?"},
-		{&im.insert, "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"},
-		{&im.place, "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?)"},
-		{&im.see, "UPDATE rows SET seen = ?, folder = ? WHERE tbl = ? AND key = ?"},
-		{&im.forget, "DELETE FROM rows WHERE tbl = ? AND key = ?"},
-	} {
-		statement, err := im.tx.PrepareContext(ctx, p.text)
-		if err != nil {
-			return err
+	said := map[Encoding]bool{}
+	for _, e := range append(slices.Clone(st.sheet.columns), st.sheet.form.encoding) {
+		if e == EncodingUTF8 || e == EncodingUTF16 || e == "" || said[e] {
+			continue
 		}
-		*p.into = statement
-	}
-	return nil
-}
-
-func (im *importer) finish() {
-	for _, statement := range []*sql.Stmt{im.find, im.supersede, im.insert, im.place, im.see, im.forget} {
-		if statement != nil {
-			_ = statement.Close()
-		}
+		said[e] = true
+		st.part.Counts.Notices = append(st.part.Counts.Notices, notice{
+			Vi: "chữ viết bằng bảng mã " + string(e) + " đã được chuyển sang Unicode; nên lưu danh sách bằng Unicode",
+			En: "text in " + string(e) + " was turned into Unicode; keep the list in Unicode",
+		})
 	}
 }
 
-func (im *importer) note(ctx context.Context, row int64, field, vi, en string) error {
-	const limit = 200_000
-	if im.noted++; im.noted > limit {
+func (st *stager) note(row int64, field, vi, en string) error {
+	if st.job.Noted++; st.job.Noted > maxNotes {
 		return nil
 	}
-	return addNote(ctx, im.tx, im.number, note{Row: row, Field: field, Vi: vi, En: en})
+	return st.stage.note(st.index, note{Row: row, Field: field, Vi: vi, En: en})
 }
 
 // row takes one row of the file.
-func (im *importer) row(ctx context.Context, cells []cell, number int64) error {
-	t, l := im.found.table, im.layout
-	for i := range im.texts {
-		im.texts[i], im.states[i] = nil, lienthong.Null
+func (st *stager) row(cells []cell, number int64) error {
+	if number <= st.skip {
+		return nil
 	}
-	operation, empty, strays := "", true, false
+	t, l, c := &st.part.Declared, st.part.layout, &st.part.Counts
+	for i := range st.texts {
+		st.texts[i], st.states[i], st.faults[i] = nil, lienthong.Null, faultNone
+	}
+	operation, stray, held := "", false, 0
+	first := -1
 	for i := range cells {
-		c := &cells[i]
-		if len(c.text) == 0 {
+		cl := &cells[i]
+		if len(cl.text) == 0 && cl.fault == faultNone {
 			continue
 		}
 		at := unnamedColumn
-		if i < len(im.columns) {
-			at = im.columns[i]
-		} else {
-			strays = true
+		if i < len(st.columns) {
+			at = st.columns[i]
+		} else if !blank(cl.text) {
+			stray = true
 		}
-		switch {
-		case at == operationColumn:
-			operation = strings.TrimSpace(string(c.text))
-		case at >= 0:
-			empty = false
-			im.texts[at], im.states[at] = c.text, lienthong.Present
-			if c.bad {
-				im.states[at] = lienthong.Malformed
+		if at == operationColumn {
+			operation = strings.TrimSpace(string(cl.text))
+			continue
+		}
+		if !blank(cl.text) {
+			if first < 0 {
+				first = i
+			}
+			held++
+		}
+		if at >= 0 {
+			st.texts[at], st.states[at], st.numbers[at] = cl.text, lienthong.Present, cl.number
+			if cl.fault != faultNone {
+				st.states[at], st.faults[at] = lienthong.Malformed, cl.fault
+				held++
 			}
 		}
 	}
-	if empty && !strays {
+	if held == 0 && !stray {
 		return nil // a row with nothing in it is no row
 	}
-	im.counts.Rows++
-	im.last = number
+	if vi, en := st.decoration(cells, first, held); vi != "" {
+		c.notice(vi, en, st.part.place(number))
+		return nil
+	}
+	c.Rows++
 	if t.FolderColumn != "" {
 		at := l.index(t.FolderColumn)
-		im.texts[at], im.states[at] = []byte(im.found.folder()), lienthong.Present
+		st.texts[at], st.states[at] = []byte(folderOf(st.job.Path)), lienthong.Present
 	}
-	short := !isWorkbook(im.found.path) && len(cells) < len(im.columns)
-	if strays || short {
-		// A shifted row: its key may be right, the rest is in doubt.
-		for i := range im.states {
-			if !slices.Contains(l.Key, i) && im.states[i] != lienthong.Null {
-				im.states[i] = lienthong.Malformed
-			}
-		}
-		if !slices.Contains(im.states, lienthong.Malformed) {
-			for i := range im.states {
-				if !slices.Contains(l.Key, i) {
-					im.states[i] = lienthong.Malformed
-				}
-			}
-		}
-		if err := im.note(ctx, number, "",
-			fmt.Sprintf("dòng có %d ô, tiêu đề có %d cột", len(cells), len(im.columns)),
-			fmt.Sprintf("the row has %d cells, the header has %d columns", len(cells), len(im.columns))); err != nil {
+	if stray || st.text && len(cells) < len(st.columns) {
+		if err := st.shifted(len(cells), number); err != nil {
 			return err
 		}
 	}
-	if err := im.checkCells(ctx, number); err != nil {
+	if err := st.checkCells(number); err != nil {
 		return err
 	}
-	im.key = im.key[:0]
-	for _, i := range l.Key {
-		if im.states[i] != lienthong.Present {
-			if im.states[i] == lienthong.Null {
-				if err := im.note(ctx, number, l.Columns[i].Name, "thiếu giá trị khoá", "the key value is missing"); err != nil {
-					return err
-				}
-			}
-			return im.broken(ctx, number)
-		}
-		im.key = binary.AppendUvarint(im.key, uint64(len(im.texts[i])))
-		im.key = append(im.key, im.texts[i]...)
+	flags, err := st.identify(number)
+	if err != nil {
+		return err
 	}
-	return im.keyed(ctx, number, operation)
+	if t.Operation != "" && slices.ContainsFunc(t.DeleteWords, func(w string) bool { return strings.EqualFold(w, operation) }) {
+		flags |= flagDelete
+	}
+	st.body = st.body[:0]
+	for i := range st.texts {
+		st.body = appendStored(st.body, st.states[i], st.texts[i])
+	}
+	return st.stage.row(st.index, number, flags, st.key, st.body)
 }
 
-// checkCells notes cells that are not of their column's kind.
-func (im *importer) checkCells(ctx context.Context, number int64) error {
-	for i, c := range im.layout.Columns {
-		if im.states[i] == lienthong.Present {
-			im.states[i] = convert(lienthong.Present, im.texts[i], c.Kind).State
+func blank(text []byte) bool {
+	for _, r := range string(text) {
+		if !unicode.IsSpace(r) {
+			return false
 		}
-		if im.states[i] != lienthong.Malformed {
+	}
+	return true
+}
+
+// shifted takes a row with another number of cells than the header: its key may
+// be right, the rest is in doubt.
+func (st *stager) shifted(width int, number int64) error {
+	l := st.part.layout
+	doubted := false
+	for i := range st.states {
+		if !slices.Contains(l.Key, i) && st.states[i] != lienthong.Null {
+			st.states[i] = lienthong.Malformed
+		}
+		doubted = doubted || st.states[i] == lienthong.Malformed
+	}
+	for i := range st.states {
+		if !doubted && !slices.Contains(l.Key, i) {
+			st.states[i] = lienthong.Malformed
+		}
+	}
+	return st.note(number, "",
+		fmt.Sprintf("dòng có %d ô, tiêu đề có %d cột; kiểm tra dấu phân cách và dấu nháy", width, len(st.columns)),
+		fmt.Sprintf("the row has %d cells, the header has %d columns; check delimiters and quotes", width, len(st.columns)))
+}
+
+// checkCells brings cells to their column's kind and notes those that are not of it.
+func (st *stager) checkCells(number int64) error {
+	st.scratch = st.scratch[:0]
+	for i := range st.part.layout.Columns {
+		c := &st.part.layout.Columns[i]
+		// With a declared separator, what looks plain may be meant otherwise: 1.234 is a thousand.
+		declared := st.forms.decimal == ',' && !st.numbers[i] && bytes.IndexByte(st.texts[i], '.') >= 0 && isNumber(c.Kind)
+		if st.states[i] == lienthong.Present && c.Kind != lienthong.Text && (declared || convert(lienthong.Present, st.texts[i], c.Kind).State != lienthong.Present) {
+			start := len(st.scratch)
+			written, ok := st.forms.canonical(st.scratch, st.texts[i], c.Kind)
+			switch {
+			case ok:
+				st.scratch = written
+				st.texts[i] = written[start:len(written):len(written)]
+			case blank(st.texts[i]):
+				st.states[i], st.texts[i] = lienthong.Null, nil
+			default:
+				st.states[i] = lienthong.Malformed
+			}
+		}
+		if st.states[i] != lienthong.Malformed {
 			continue
 		}
-		if err := im.note(ctx, number, c.Name, "giá trị không đúng kiểu "+c.Kind.String(), "the value is not a valid "+c.Kind.String()); err != nil {
+		vi, en := wrongKind(c.Kind)
+		if st.faults[i] != faultNone {
+			vi, en = wrongCell(st.faults[i])
+		}
+		if err := st.note(number, c.Name, vi, en); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (im *importer) keyed(ctx context.Context, number int64, operation string) error {
-	t := im.found.table
-	var version, seen int64
-	var hash []byte
-	err := im.find.QueryRowContext(ctx, t.Name, im.key).Scan(&version, &seen, &hash)
-	exists := err == nil
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	if t.Operation != "" && slices.ContainsFunc(t.DeleteWords, func(w string) bool { return strings.EqualFold(w, operation) }) {
-		if !exists {
-			return im.note(ctx, number, t.Operation, "không có bản ghi này để xoá", "there is no such record to delete")
-		}
-		return im.remove(ctx, number, version, im.key)
-	}
-	if exists && seen == im.number && t.Operation == "" {
-		name := im.layout.Columns[im.layout.Key[len(im.layout.Key)-1]].Name
-		first := version & rowMask
-		vi, en := "trùng khoá với một dòng ở trên", "the same key as a row above"
-		if version>>rowBits == im.number {
-			vi, en = fmt.Sprintf("trùng khoá với dòng %d", first), fmt.Sprintf("the same key as row %d", first)
-		}
-		if err := im.note(ctx, number, name, vi, en); err != nil {
-			return err
-		}
-		for _, i := range im.layout.Key {
-			im.states[i] = lienthong.Malformed
-		}
-		return im.broken(ctx, number)
-	}
-	body := im.encode()
-	sum := sha256.Sum256(body)
-	if exists && bytes.Equal(hash, sum[:16]) {
-		im.counts.Unchanged++
-		_, err := im.see.ExecContext(ctx, im.number, im.found.folder(), t.Name, im.key)
-		return err
-	}
-	at := im.number<<rowBits | number
-	if exists {
-		if _, err := im.supersede.ExecContext(ctx, at, version); err != nil {
-			return err
-		}
-	}
-	if _, err := im.insert.ExecContext(ctx, at, t.Name, im.layout.ID, lienthong.Upsert, nil, nil, body); err != nil {
-		return err
-	}
-	im.counts.Upserts++
-	_, err = im.place.ExecContext(ctx, t.Name, im.key, im.found.folder(), at, im.number, sum[:16])
-	return err
+func isNumber(kind lienthong.Kind) bool {
+	return kind == lienthong.Integer || kind == lienthong.Decimal || kind == lienthong.Real
 }
 
-// broken takes a row that cannot be told from others. In a full file it is part
-// of what the folder holds until the next full file; in a delta it is only
-// reported.
-func (im *importer) broken(ctx context.Context, number int64) error {
-	im.counts.Broken++
-	at := im.number<<rowBits | number
-	var superseded any
-	if im.found.table.Mode == Delta {
-		superseded = at
-	}
-	_, err := im.insert.ExecContext(ctx, at, im.found.table.Name, im.layout.ID, lienthong.Upsert, superseded, im.found.folder(), im.encode())
-	return err
-}
-
-func (im *importer) encode() []byte {
-	im.body = im.body[:0]
-	for i := range im.texts {
-		im.body = appendStored(im.body, im.states[i], im.texts[i])
-	}
-	return im.body
-}
-
-// remove records the delete of a live row. The delete carries the row's key as
-// it was stored.
-func (im *importer) remove(ctx context.Context, number, version int64, key []byte) error {
-	var layoutID int64
-	var body []byte
-	if err := im.tx.QueryRowContext(ctx, "SELECT layout, body FROM records WHERE version = ?", version).Scan(&layoutID, &body); err != nil {
-		return err
-	}
-	// Columns are only ever added, so the key has the same places in the newest layout
-	// unless the declaration was changed.
-	l := im.layout
-	if layoutID != l.ID {
-		var err error
-		if l, err = im.source.layoutByID(ctx, im.tx, layoutID); err != nil {
-			return err
+// identify builds the row's key.
+func (st *stager) identify(number int64) (uint8, error) {
+	l := st.part.layout
+	st.key = st.key[:0]
+	flags := uint8(0)
+	for _, i := range l.Key {
+		if st.states[i] == lienthong.Present && l.Columns[i].Kind == lienthong.Text && blank(st.texts[i]) {
+			st.states[i], st.texts[i] = lienthong.Null, nil
 		}
-	}
-	var stored []byte
-	if err := readStored(body, func(i int, state lienthong.State, text []byte) {
-		if slices.Contains(l.Key, i) {
-			stored = appendStored(stored, state, text)
-		} else {
-			stored = appendStored(stored, lienthong.Unchanged, nil)
-		}
-	}); err != nil {
-		return err
-	}
-	at := im.number<<rowBits | number
-	if _, err := im.supersede.ExecContext(ctx, at, version); err != nil {
-		return err
-	}
-	if _, err := im.insert.ExecContext(ctx, at, im.found.table.Name, l.ID, lienthong.Delete, at, nil, stored); err != nil {
-		return err
-	}
-	im.counts.Deletes++
-	_, err := im.forget.ExecContext(ctx, im.found.table.Name, key)
-	return err
-}
-
-// sweep deletes the rows of the folder that a full file did not bring.
-func (im *importer) sweep(ctx context.Context) error {
-	table, folder := im.found.table.Name, im.found.folder()
-	if _, err := im.tx.ExecContext(ctx, `UPDATE records SET superseded = ?1 WHERE tbl = ?2 AND keyless = ?3 AND superseded IS NULL AND version < ?1`,
-		im.number<<rowBits, table, folder); err != nil {
-		return err
-	}
-	type gone struct {
-		key     []byte
-		version int64
-	}
-	const page = 1000
-	for {
-		rows, err := im.tx.QueryContext(ctx, "SELECT key, version FROM rows WHERE tbl = ? AND folder = ? AND seen <> ? LIMIT ?", table, folder, im.number, page)
-		if err != nil {
-			return err
-		}
-		var vanished []gone
-		for rows.Next() {
-			var g gone
-			if err := rows.Scan(&g.key, &g.version); err != nil {
-				return errors.Join(err, rows.Close())
-			}
-			vanished = append(vanished, g)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			return err
-		}
-		for _, g := range vanished {
-			if im.last++; im.last >= rowMask {
-				return unreadable(im.found.path, errTooLarge)
-			}
-			if err := im.remove(ctx, im.last, g.version, g.key); err != nil {
-				return err
+		if st.states[i] == lienthong.Null {
+			if err := st.note(number, l.Columns[i].Name, "thiếu giá trị khoá; điền vào ô này", "the key value is missing; fill this cell in"); err != nil {
+				return 0, err
 			}
 		}
-		if len(vanished) < page {
-			return nil
+		if st.states[i] != lienthong.Present {
+			return flagBroken, nil
+		}
+		st.key = binary.AppendUvarint(st.key, uint64(len(st.texts[i])))
+		st.key = append(st.key, st.texts[i]...)
+	}
+	return flags, nil
+}
+
+// decoration recognises what is no record: the header again, as on printed
+// pages; totals; and signatures under the list. It says why the row was left out.
+func (st *stager) decoration(cells []cell, first, held int) (vi, en string) {
+	if first < 0 {
+		return "", ""
+	}
+	again := 0
+	for i := range cells {
+		if len(cells[i].text) == 0 || i >= len(st.sheet.header.names) {
+			continue
+		}
+		leaf := st.sheet.header.leaves[i]
+		if leaf == "" || cells[i].text[0] < utf8.RuneSelf && cells[i].text[0]|0x20 != leaf[0]|0x20 && cells[i].text[0]|0x20 != st.sheet.header.names[i][0]|0x20 && cells[i].text[0] > ' ' {
+			again = -1
+			break
+		}
+		text := string(cells[i].text)
+		if len(text) > 2*len(st.sheet.header.names[i])+8 || !sameName(text, leaf) && !sameName(text, st.sheet.header.names[i]) {
+			again = -1
+			break
+		}
+		again++
+	}
+	if again >= 2 {
+		return "dòng tiêu đề lặp lại, không đọc", "the header repeated, not read"
+	}
+	keys, totalAt := 0, -1
+	for _, i := range st.part.layout.Key {
+		if st.states[i] != lienthong.Null && !blank(st.texts[i]) && st.part.layout.Columns[i].Name != st.part.Declared.FolderColumn {
+			keys++
 		}
 	}
+	text := cells[first].text
+	if len(text) > 200 {
+		return "", ""
+	}
+	if c := text[0] | 0x20; (c == 't' || c == 'c') && isTotal(string(text)) {
+		totalAt = first
+	}
+	if totalAt >= 0 {
+		inKey := totalAt < len(st.columns) && slices.Contains(st.part.layout.Key, st.columns[totalAt])
+		if keys == 0 || inKey && keys == 1 {
+			st.totalled = true
+			return "dòng tổng cộng, không phải bản ghi, không đọc", "a row of totals is no record, not read"
+		}
+	}
+	if keys == 0 && held <= 3 && (st.totalled || isFooter(string(text))) {
+		return "dòng ghi chú hoặc chữ ký cuối bảng, không đọc", "notes or signatures under the list, not read"
+	}
+	return "", ""
+}
+
+// isTotal recognises "Tổng cộng", "Tổng số:", "Cộng thôn 3", "TỔNG CỘNG (35 hộ)".
+func isTotal(text string) bool {
+	text = strings.ToLower(cleanName(text))
+	for _, word := range [...]string{"tổng cộng", "tổng số", "cộng", "tổng", "total"} {
+		if rest, ok := strings.CutPrefix(text, word); ok {
+			return rest == "" || strings.HasPrefix(rest, ":") || strings.HasPrefix(rest, " (") || strings.HasPrefix(rest, " thôn") ||
+				strings.HasPrefix(rest, " ấp") || strings.HasPrefix(rest, " tổ") || strings.HasPrefix(rest, " khóm") || strings.HasPrefix(rest, " xã")
+		}
+	}
+	return false
+}
+
+func isFooter(text string) bool {
+	text = strings.ToLower(cleanName(text))
+	for _, start := range [...]string{"người lập", "ghi chú:", "nơi nhận", "tm. ", "kt. ", "chủ tịch", "thủ trưởng", "(ký", "(đã ký", "xác nhận của", "cán bộ lập", "trưởng thôn", "trưởng ấp"} {
+		if strings.HasPrefix(text, start) {
+			return true
+		}
+	}
+	return strings.Contains(text, ", ngày ") && strings.Contains(text, " tháng ") && strings.Contains(text, " năm ") || strings.HasPrefix(text, "ngày ") && strings.Contains(text, " tháng ") && strings.Contains(text, " năm")
 }

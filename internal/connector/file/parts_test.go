@@ -2,6 +2,7 @@ package file
 
 import (
 	"archive/zip"
+	"bytes"
 	"io"
 	"strings"
 	"testing"
@@ -30,4 +31,22 @@ func writeParts(t testing.TB, out io.Writer, rows, format string) {
 	if err := archive.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// firstSheet opens a workbook's first sheet with small limits.
+func firstSheet(t testing.TB, content []byte) (*sheetReader, error) {
+	t.Helper()
+	archive, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		return nil, err
+	}
+	b, err := openWorkbook(archive, limits{unpacked: 1 << 20, cell: 1 << 10, strings: 100, scratch: t.TempDir()})
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { _ = b.close() })
+	if len(b.sheets) == 0 {
+		return nil, errNotXLSX
+	}
+	return b.sheet(0)
 }

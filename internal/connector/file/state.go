@@ -28,6 +28,8 @@ const (
 //	         its own for deletes; what is live has none
 //	rows     the live rows by key: version, hash, folder, import that saw it last
 //	notes    what is wrong with which cell of an import's file
+//	work     the import under way; its records have versions above all listed imports
+//	contents digests of the files that were imported
 func stateTables() []string {
 	return []string{
 		`CREATE TABLE IF NOT EXISTS meta (one INTEGER PRIMARY KEY CHECK (one = 1), acknowledged INTEGER NOT NULL, started INTEGER NOT NULL)`,
@@ -45,6 +47,8 @@ func stateTables() []string {
 		`CREATE INDEX IF NOT EXISTS rows_folder ON rows (tbl, folder)`,
 		`CREATE TABLE IF NOT EXISTS notes (import INTEGER NOT NULL, row INTEGER NOT NULL, field TEXT NOT NULL, vi TEXT NOT NULL, en TEXT NOT NULL)`,
 		`CREATE INDEX IF NOT EXISTS notes_import ON notes (import, row)`,
+		`CREATE TABLE IF NOT EXISTS work (one INTEGER PRIMARY KEY CHECK (one = 1), body TEXT NOT NULL)`,
+		`CREATE TABLE IF NOT EXISTS contents (sha256 BLOB PRIMARY KEY, import INTEGER NOT NULL, path TEXT NOT NULL) WITHOUT ROWID`,
 		`INSERT OR IGNORE INTO meta VALUES (1, 0, 0)`,
 	}
 }
@@ -71,7 +75,7 @@ func openState(ctx context.Context, dir string) (*sql.DB, error) {
 }
 
 func resetState(ctx context.Context, tx *sql.Tx) error {
-	for _, table := range []string{"notes", "rows", "records", "imports", "layouts"} {
+	for _, table := range []string{"work", "contents", "notes", "rows", "records", "imports", "layouts"} {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table); err != nil {
 			return err
 		}
@@ -101,9 +105,9 @@ func ignoreDone(err error) error {
 
 // nextImport is the number of a new import. The first starts at the clock, so
 // that versions keep growing after the state was destroyed.
-func (s *Source) nextImport(ctx context.Context, tx *sql.Tx) (int64, error) {
+func (s *Source) nextImport(ctx context.Context) (int64, error) {
 	var last sql.NullInt64
-	if err := tx.QueryRowContext(ctx, "SELECT max(no) FROM imports").Scan(&last); err != nil {
+	if err := s.db.QueryRowContext(ctx, "SELECT max(no) FROM imports").Scan(&last); err != nil {
 		return 0, err
 	}
 	if last.Valid {
@@ -133,6 +137,10 @@ func (l *layout) setKey(names []string) {
 	for _, name := range names {
 		l.Key = append(l.Key, l.index(name))
 	}
+}
+
+type executer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
 type querier interface {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -249,16 +250,20 @@ func (l *layout) values(dst []lienthong.Value, body []byte) ([]lienthong.Value, 
 
 var _ connector.Describer = (*view)(nil)
 
-// view is one read snapshot of the state.
+// view is the state as of one import. It has several connections, each with a
+// read snapshot that shows the same imports, so that chunks can be read in parallel.
 type view struct {
 	source  *Source
-	conn    *sql.Conn
-	reading sync.Mutex
+	conns   []*sql.Conn
+	free    chan *sql.Conn
 	closing sync.Once
 	last    int64 // import
 	at      int64
+	live    string // the rows of a table that the view shows
 	layouts []*layout
 }
+
+const viewConns = 3
 
 // View shows the rows of all files accepted so far.
 func (s *Source) View(ctx context.Context) (connector.View, error) {
@@ -268,34 +273,83 @@ func (s *Source) View(ctx context.Context) (connector.View, error) {
 	if captured == nil {
 		return nil, errNotStarted
 	}
-	conn, err := s.db.Conn(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("file: open view: %w", err)
-	}
-	v := &view{source: s, conn: conn, at: s.config.Now().UnixMicro()}
-	if err := v.begin(ctx, captured); err != nil {
-		_ = v.Close()
-		return nil, fmt.Errorf("file: open view: %w", err)
+	v := &view{source: s, at: s.config.Now().UnixMicro(), free: make(chan *sql.Conn, viewConns)}
+	for more := true; more && len(v.conns) < viewConns; {
+		var err error
+		if more, err = v.begin(ctx, captured); err != nil {
+			_ = v.Close()
+			return nil, fmt.Errorf("file: open view: %w", err)
+		}
 	}
 	return v, nil
 }
 
-func (v *view) begin(ctx context.Context, captured []string) error {
-	if _, err := v.conn.ExecContext(ctx, "BEGIN"); err != nil {
-		return err
+// begin opens one connection. It reports false when no further one is wanted, because it
+// would show another state than the first, or because an import is under way.
+func (v *view) begin(ctx context.Context, captured []string) (bool, error) {
+	conn, err := v.source.db.Conn(ctx)
+	if err != nil {
+		return false, err
 	}
-	if err := v.conn.QueryRowContext(ctx, "SELECT max(acknowledged, (SELECT coalesce(max(no), 0) FROM imports)) FROM meta").Scan(&v.last); err != nil {
-		return err
+	kept, more := false, false
+	if _, err = conn.ExecContext(ctx, "BEGIN"); err == nil {
+		kept, more, err = v.show(ctx, conn, captured)
+	}
+	if !kept {
+		return false, errors.Join(err, endSnapshot(conn))
+	}
+	v.conns = append(v.conns, conn)
+	v.free <- conn
+	return more, nil
+}
+
+// show finds out what a connection's snapshot shows. The first decides for the view.
+func (v *view) show(ctx context.Context, conn *sql.Conn, captured []string) (kept, more bool, err error) {
+	var last, under int64
+	if err := conn.QueryRowContext(ctx, `SELECT max(acknowledged, (SELECT coalesce(max(no), 0) FROM imports)),
+		(SELECT count(*) FROM work) FROM meta`).Scan(&last, &under); err != nil {
+		return false, false, err
+	}
+	if len(v.conns) > 0 {
+		return last == v.last && under == 0, true, nil
+	}
+	v.last = last
+	// Rows of an import that has not ended are not shown, and what it has superseded is.
+	v.live = fmt.Sprintf("SELECT version, tbl, layout, body FROM records WHERE tbl = ?1 AND superseded IS NULL AND version >= ?2 AND version < min(?3, %d)", v.Version()+1)
+	if under > 0 {
+		v.live += fmt.Sprintf(" UNION ALL SELECT version, tbl, layout, body FROM records WHERE tbl = ?1 AND superseded IS NOT NULL AND superseded > %[1]d AND version >= ?2 AND version < min(?3, %[1]d + 1)", v.Version())
 	}
 	for _, name := range captured {
-		l, err := v.source.currentLayout(ctx, v.conn, v.source.declared(name))
+		l, err := v.source.currentLayout(ctx, conn, v.source.declared(name))
 		if err != nil {
-			return err
+			return false, false, err
 		}
 		v.layouts = append(v.layouts, l)
 	}
-	return nil
+	return true, under == 0, nil
 }
+
+func endSnapshot(conn *sql.Conn) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) //nolint:forbidigo // the end of a stream has no context of its own
+	defer cancel()
+	_, err := conn.ExecContext(ctx, "ROLLBACK")
+	return errors.Join(err, conn.Close())
+}
+
+// take waits for a connection that nobody uses.
+func (v *view) take(ctx context.Context) (*sql.Conn, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case conn, open := <-v.free:
+		if !open {
+			return nil, errViewClosed
+		}
+		return conn, nil
+	}
+}
+
+var errViewClosed = errors.New("file: the view is closed")
 
 func (v *view) Position() lienthong.Position { return lienthong.Position{Order: uint64(v.last)} }
 
@@ -306,12 +360,10 @@ func (v *view) Table(table int) connector.Table { return v.layouts[table].table(
 
 func (v *view) Close() error {
 	v.closing.Do(func() {
-		v.reading.Lock()
-		defer v.reading.Unlock()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) //nolint:forbidigo // the end of a stream has no context of its own
-		defer cancel()
-		_, _ = v.conn.ExecContext(ctx, "ROLLBACK")
-		_ = v.conn.Close()
+		for range v.conns { // those in use come back first
+			_ = endSnapshot(<-v.free)
+		}
+		close(v.free)
 	})
 	return nil
 }
@@ -319,14 +371,17 @@ func (v *view) Close() error {
 // Chunks divides by version: a row that changes later leaves its chunk, but is
 // then streamed.
 func (v *view) Chunks(ctx context.Context, table int, rows int) ([]connector.Chunk, error) {
-	v.reading.Lock()
-	defer v.reading.Unlock()
+	conn, err := v.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { v.free <- conn }()
 	var chunks []connector.Chunk
 	from := int64(0)
 	for {
 		var next int64
-		err := v.conn.QueryRowContext(ctx, "SELECT version FROM records WHERE tbl = ? AND superseded IS NULL AND version >= ? ORDER BY version LIMIT 1 OFFSET ?",
-			v.layouts[table].Table, from, max(rows, 1)).Scan(&next)
+		err := conn.QueryRowContext(ctx, "SELECT version FROM ("+v.live+") ORDER BY version LIMIT 1 OFFSET ?4",
+			v.layouts[table].Table, from, int64(math.MaxInt64), max(rows, 1)).Scan(&next)
 		if errors.Is(err, sql.ErrNoRows) {
 			return append(chunks, connector.Chunk(fmt.Sprintf("%d..", from))), nil
 		}
@@ -363,15 +418,18 @@ func (v *view) Read(ctx context.Context, table int, chunk connector.Chunk, deliv
 	if err != nil {
 		return err
 	}
-	v.reading.Lock()
-	defer v.reading.Unlock()
+	conn, err := v.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { v.free <- conn }()
 	now := v.layouts[table]
 	layouts := map[int64]*layout{now.ID: now}
 	d := &delivery{source: v.source}
 	const pageRows, pageBytes = 1000, 4 << 20
 	row := connector.Row{Table: table, Op: lienthong.Upsert, Version: v.Version(), At: v.at}
 	for {
-		page, err := v.page(ctx, now.Table, from, to, pageRows, pageBytes)
+		page, err := v.page(ctx, conn, now.Table, from, to, pageRows, pageBytes)
 		if err != nil {
 			return fmt.Errorf("file: read %s: %w", now.Table, err)
 		}
@@ -383,7 +441,7 @@ func (v *view) Read(ctx context.Context, table int, chunk connector.Chunk, deliv
 			from = r.version + 1
 			l := layouts[r.layout]
 			if l == nil {
-				if l, err = v.source.layoutByID(ctx, v.conn, r.layout); err != nil {
+				if l, err = v.source.layoutByID(ctx, conn, r.layout); err != nil {
 					return fmt.Errorf("file: read layout: %w", err)
 				}
 				layouts[r.layout] = l
@@ -417,9 +475,8 @@ func (d *delivery) project(from, to *layout) []lienthong.Value {
 	return d.wide
 }
 
-func (v *view) page(ctx context.Context, table string, from, to int64, maxRows, maxBytes int) ([]storedRecord, error) {
-	rows, err := v.conn.QueryContext(ctx, `SELECT version, layout, body FROM records
-		WHERE tbl = ? AND superseded IS NULL AND version >= ? AND version < ? ORDER BY version LIMIT ?`, table, from, to, maxRows)
+func (v *view) page(ctx context.Context, conn *sql.Conn, table string, from, to int64, maxRows, maxBytes int) ([]storedRecord, error) {
+	rows, err := conn.QueryContext(ctx, "SELECT version, layout, body FROM ("+v.live+") ORDER BY version LIMIT ?4", table, from, to, maxRows)
 	if err != nil {
 		return nil, err
 	}

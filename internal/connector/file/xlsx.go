@@ -2,119 +2,113 @@ package file
 
 import (
 	"archive/zip"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 var errNotXLSX = errors.New("not an XLSX workbook")
 
-// xlsxReader reads one sheet of a workbook as a stream, so that a large sheet
-// needs no more memory than its shared strings. It is our own because the
-// styles, which tell dates from numbers, must be at hand for each cell.
-type xlsxReader struct {
-	budget  int64 // bytes that may still be unpacked
-	maxCell int
-	strings []string
-	styles  []cellStyle
+// workbook is an XLSX file of which sheets are read as streams. It is our own
+// reader because number formats, which tell dates from numbers, and fonts, which tell
+// old letters from Unicode, must be at hand for each cell, and because a sheet of a
+// million rows must not need memory for a million rows.
+type workbook struct {
+	parts   map[string]*zip.File // by name in lower case
+	limits  limits
+	sheets  []sheetInfo
 	era1904 bool
 
-	sheet  io.ReadCloser
-	in     *xml.Decoder
-	number int
-	text   []byte
-	bounds []cellBound
-	cells  []cell
+	translator *translator
+
+	loaded  bool // styles and strings
+	styles  []cellStyle
+	strings stringTable
 }
 
-type cellBound struct {
-	start, end int
-	bad        bool
+// limits of what one file may make us do.
+type limits struct {
+	unpacked int64 // bytes of one part
+	cell     int   // bytes of one cell
+	strings  int   // bytes of shared strings that stay in memory
+	scratch  string
 }
 
-// cellStyle is what a number format says about the meaning of a number.
+type sheetInfo struct {
+	name   string
+	hidden bool
+	part   string
+}
+
+// cellStyle is what a number format and a font say about the meaning of a cell.
 type cellStyle struct {
 	date, clock bool
 	digits      int // a format of zeros only, "00000": a code with leading zeros
+	code        textCode
+	font        bool // the font says how the letters are written
 }
 
-func openXLSX(in io.ReaderAt, size int64, sheetName string, maxUnpacked int64, maxCell int) (*xlsxReader, error) {
-	archive, err := zip.NewReader(in, size)
-	if err != nil {
-		return nil, errors.Join(errNotXLSX, err)
+func openWorkbook(archive *zip.Reader, l limits) (*workbook, error) {
+	b := &workbook{parts: make(map[string]*zip.File, len(archive.File)), limits: l, translator: newTranslator()}
+	for _, f := range archive.File {
+		b.parts[strings.ToLower(f.Name)] = f
 	}
-	r := &xlsxReader{budget: maxUnpacked, maxCell: maxCell}
-	sheet, err := r.findSheet(archive, sheetName)
-	if err != nil {
+	b.strings = stringTable{dir: l.scratch, budget: l.strings}
+	if err := b.readSheets(); err != nil {
 		return nil, err
 	}
-	if err := r.readStyles(archive); err != nil {
-		return nil, err
-	}
-	if err := r.readStrings(archive); err != nil {
-		return nil, err
-	}
-	if r.sheet, err = r.open(archive, sheet); err != nil {
-		return nil, err
-	}
-	r.in = xml.NewDecoder(r.sheet)
-	return r, nil
+	return b, nil
 }
 
-func (r *xlsxReader) Close() error { return r.sheet.Close() }
+func (b *workbook) close() error { return b.strings.close() }
 
-// part is a file of the archive that counts what it unpacks.
-type part struct {
+// limited refuses to unpack more than allowed.
+type limited struct {
 	io.ReadCloser
-	reader *xlsxReader
+	left int64
 }
 
-func (p part) Read(b []byte) (int, error) {
-	n, err := p.ReadCloser.Read(b)
-	if p.reader.budget -= int64(n); p.reader.budget < 0 {
-		return n, errTooLarge
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.ReadCloser.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, errTooLarge
 	}
 	return n, err
 }
 
-func (r *xlsxReader) open(archive *zip.Reader, name string) (io.ReadCloser, error) {
-	for _, f := range archive.File {
-		if strings.EqualFold(f.Name, name) {
-			in, err := f.Open()
-			if err != nil {
-				return nil, errors.Join(errNotXLSX, err)
-			}
-			return part{in, r}, nil
-		}
+func (b *workbook) open(name string) (io.ReadCloser, error) {
+	f := b.parts[strings.ToLower(name)]
+	if f == nil {
+		return nil, fmt.Errorf("%w: no part %s", errNotXLSX, name)
 	}
-	return nil, fmt.Errorf("%w: no part %s", errNotXLSX, name)
+	in, err := f.Open()
+	if err != nil {
+		return nil, errors.Join(errNotXLSX, err)
+	}
+	return &limited{in, b.limits.unpacked}, nil
 }
 
-// elements calls visit for each start element of a part.
-func (r *xlsxReader) elements(archive *zip.Reader, name string, visit func(*xml.Decoder, xml.StartElement) error) error {
-	in, err := r.open(archive, name)
+// elements calls visit for each start and end tag of a part.
+func (b *workbook) elements(name string, visit func(*xmlScanner) error) error {
+	in, err := b.open(name)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }()
-	decoder := xml.NewDecoder(in)
+	scanner := newXMLScanner(in, 8*b.limits.cell)
 	for {
-		token, err := decoder.RawToken()
+		err := scanner.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return badPart(err)
 		}
-		if start, ok := token.(xml.StartElement); ok {
-			if err := visit(decoder, start); err != nil {
+		if scanner.kind != xmlText {
+			if err := visit(scanner); err != nil {
 				return err
 			}
 		}
@@ -122,90 +116,112 @@ func (r *xlsxReader) elements(archive *zip.Reader, name string, visit func(*xml.
 }
 
 func badPart(err error) error {
-	if errors.Is(err, errTooLarge) {
+	if errors.Is(err, errTooLarge) || errors.Is(err, errNotXLSX) {
 		return err
 	}
 	return errors.Join(errNotXLSX, err)
 }
 
-func attribute(e xml.StartElement, local string) string {
-	for _, a := range e.Attr {
-		if a.Name.Local == local {
-			return a.Value
+func (b *workbook) readSheets() error {
+	relations := map[string]string{}
+	err := b.elements("xl/_rels/workbook.xml.rels", func(x *xmlScanner) error {
+		if x.is(xmlStart, "Relationship") {
+			relations[x.attributeText("Id")] = x.attributeText("Target")
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return ""
-}
-
-func (r *xlsxReader) findSheet(archive *zip.Reader, wanted string) (string, error) {
-	relation, names := "", []string(nil)
-	err := r.elements(archive, "xl/workbook.xml", func(_ *xml.Decoder, e xml.StartElement) error {
-		switch e.Name.Local {
-		case "workbookPr":
-			value := attribute(e, "date1904")
-			r.era1904 = value == "1" || value == "true"
-		case "sheet":
-			name := attribute(e, "name")
-			names = append(names, name)
-			first := wanted == "" && relation == "" && attribute(e, "state") == ""
-			if first || wanted != "" && sameName(name, wanted) {
-				for _, a := range e.Attr {
-					if a.Name.Local == "id" && a.Name.Space != "" {
-						relation = a.Value
-					}
-				}
+	return b.elements("xl/workbook.xml", func(x *xmlScanner) error {
+		switch {
+		case x.is(xmlStart, "workbookPr"):
+			value := x.attributeText("date1904")
+			b.era1904 = value == "1" || value == "true"
+		case x.is(xmlStart, "sheet"):
+			target := relations[x.attributeText("id")]
+			if rooted, ok := strings.CutPrefix(target, "/"); ok {
+				target = rooted
+			} else {
+				target = path.Join("xl", target)
+			}
+			state := x.attributeText("state")
+			if strings.Contains(strings.ToLower(target), "worksheets/") || b.parts[strings.ToLower(target)] != nil {
+				b.sheets = append(b.sheets, sheetInfo{name: x.attributeText("name"), hidden: state != "" && state != "visible", part: target})
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return "", err
-	}
-	target := ""
-	err = r.elements(archive, "xl/_rels/workbook.xml.rels", func(_ *xml.Decoder, e xml.StartElement) error {
-		if e.Name.Local == "Relationship" && relation != "" && attribute(e, "Id") == relation {
-			target = attribute(e, "Target")
-		}
-		return nil
-	})
-	if err != nil {
-		return "", err
-	}
-	if target == "" {
-		return "", fmt.Errorf("%w: no sheet %q among %d", errNotXLSX, wanted, len(names))
-	}
-	if rooted, ok := strings.CutPrefix(target, "/"); ok {
-		return rooted, nil
-	}
-	return path.Join("xl", target), nil
 }
 
-func (r *xlsxReader) readStyles(archive *zip.Reader) error {
+// load reads what all sheets share, at the first sheet.
+func (b *workbook) load() error {
+	if b.loaded {
+		return nil
+	}
+	b.loaded = true
+	if b.parts["xl/styles.xml"] != nil {
+		if err := b.readStyles(); err != nil {
+			return err
+		}
+	}
+	if b.parts["xl/sharedstrings.xml"] == nil {
+		return nil
+	}
+	var text []byte
+	return b.elements("xl/sharedStrings.xml", func(x *xmlScanner) error {
+		if !x.is(xmlStart, "si") {
+			return nil
+		}
+		var code textCode
+		var err error
+		text, code, err = richText(x, text[:0], "si", b.limits.cell, b.translator)
+		if err != nil {
+			return err
+		}
+		return b.strings.add(text, code)
+	})
+}
+
+func (b *workbook) readStyles() error {
 	formats := map[int]string{}
-	inCells := false
-	err := r.elements(archive, "xl/styles.xml", func(_ *xml.Decoder, e xml.StartElement) error {
-		switch e.Name.Local {
+	type font struct {
+		code  textCode
+		known bool
+	}
+	var fonts []font
+	inFonts, inCells := false, false
+	return b.elements("xl/styles.xml", func(x *xmlScanner) error {
+		switch start := x.kind == xmlStart; string(x.name) {
 		case "numFmt":
-			id, err := strconv.Atoi(attribute(e, "numFmtId"))
-			if err == nil {
-				formats[id] = attribute(e, "formatCode")
+			if id, err := strconv.Atoi(x.attributeText("numFmtId")); err == nil && start {
+				formats[id] = x.attributeText("formatCode")
 			}
+		case "fonts":
+			inFonts = start
 		case "cellXfs":
-			inCells = true
-		case "cellStyles", "dxfs":
-			inCells = false
+			inCells = start
+		case "font":
+			if inFonts && start {
+				fonts = append(fonts, font{})
+			}
+		case "name":
+			if inFonts && start && len(fonts) > 0 {
+				f := &fonts[len(fonts)-1]
+				f.code, f.known = fontCode(x.attributeText("val"))
+			}
 		case "xf":
-			if inCells {
-				id, _ := strconv.Atoi(attribute(e, "numFmtId"))
-				r.styles = append(r.styles, styleOf(id, formats[id]))
+			if inCells && start {
+				id, _ := strconv.Atoi(x.attributeText("numFmtId"))
+				style := styleOf(id, formats[id])
+				if n, err := strconv.Atoi(x.attributeText("fontId")); err == nil && n >= 0 && n < len(fonts) {
+					style.code, style.font = fonts[n].code, fonts[n].known
+				}
+				b.styles = append(b.styles, style)
 			}
 		}
 		return nil
 	})
-	if errors.Is(err, errNotXLSX) && len(r.styles) == 0 {
-		return nil // a workbook may have no styles
-	}
-	return err
 }
 
 // styleOf reads a number format. The numbers of the built-in ones are fixed by
@@ -259,250 +275,4 @@ func styleOf(id int, code string) cellStyle {
 	}
 	style.date = style.date || month && !style.clock
 	return style
-}
-
-func (r *xlsxReader) readStrings(archive *zip.Reader) error {
-	if !slices.ContainsFunc(archive.File, func(f *zip.File) bool { return strings.EqualFold(f.Name, "xl/sharedStrings.xml") }) {
-		return nil
-	}
-	return r.elements(archive, "xl/sharedStrings.xml", func(in *xml.Decoder, e xml.StartElement) error {
-		if e.Name.Local != "si" {
-			return nil
-		}
-		text, err := richText(in, nil, "si", r.maxCell)
-		r.strings = append(r.strings, string(text))
-		return err
-	})
-}
-
-// richText collects the text runs up to the end of an element, leaving out
-// phonetic help.
-func richText(in *xml.Decoder, dst []byte, end string, limit int) ([]byte, error) {
-	inText, phonetic, start := false, false, len(dst)
-	for {
-		token, err := in.RawToken()
-		if err != nil {
-			return dst, badPart(err)
-		}
-		switch token := token.(type) {
-		case xml.StartElement:
-			inText = token.Name.Local == "t"
-			phonetic = phonetic || token.Name.Local == "rPh"
-		case xml.EndElement:
-			inText = false
-			if token.Name.Local == "rPh" {
-				phonetic = false
-			}
-			if token.Name.Local == end {
-				return dst, nil
-			}
-		case xml.CharData:
-			if inText && !phonetic {
-				if dst = append(dst, token...); len(dst)-start > limit {
-					return dst, errTooLarge
-				}
-			}
-		}
-	}
-}
-
-func (r *xlsxReader) next() ([]cell, int, error) {
-	for {
-		token, err := r.in.RawToken()
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil, 0, io.EOF
-			}
-			return nil, 0, badPart(err)
-		}
-		switch token := token.(type) {
-		case xml.StartElement:
-			if token.Name.Local != "row" {
-				continue
-			}
-			r.number++
-			if n, err := strconv.Atoi(attribute(token, "r")); err == nil {
-				if n < r.number {
-					return nil, 0, fmt.Errorf("%w: rows out of order", errNotXLSX)
-				}
-				r.number = n
-			}
-			if err := r.readRow(); err != nil {
-				return nil, 0, err
-			}
-			if len(r.bounds) == 0 {
-				continue
-			}
-			return r.finish(), r.number, nil
-		case xml.EndElement:
-			if token.Name.Local == "sheetData" {
-				return nil, 0, io.EOF
-			}
-		}
-	}
-}
-
-// finish makes the cells, once the text buffer no longer moves.
-func (r *xlsxReader) finish() []cell {
-	r.cells = r.cells[:0]
-	for _, b := range r.bounds {
-		r.cells = append(r.cells, cell{text: r.text[b.start:b.end], bad: b.bad})
-	}
-	return r.cells
-}
-
-func (r *xlsxReader) readRow() error {
-	r.text, r.bounds = r.text[:0], r.bounds[:0]
-	for {
-		token, err := r.in.RawToken()
-		if err != nil {
-			return badPart(err)
-		}
-		switch token := token.(type) {
-		case xml.StartElement:
-			if token.Name.Local != "c" {
-				continue
-			}
-			column := len(r.bounds)
-			if reference := attribute(token, "r"); reference != "" {
-				column = columnNumber(reference)
-			}
-			if column < len(r.bounds) || column >= maxColumns {
-				if column >= maxColumns {
-					return errTooLarge
-				}
-				return fmt.Errorf("%w: cells out of order", errNotXLSX)
-			}
-			for len(r.bounds) < column {
-				r.bounds = append(r.bounds, cellBound{len(r.text), len(r.text), false})
-			}
-			if err := r.readCell(attribute(token, "t"), attribute(token, "s")); err != nil {
-				return err
-			}
-		case xml.EndElement:
-			if token.Name.Local == "row" {
-				for n := len(r.bounds); n > 0 && r.bounds[n-1].start == r.bounds[n-1].end; n-- {
-					r.bounds = r.bounds[:n-1] // styled but empty cells at the end
-				}
-				return nil
-			}
-		}
-	}
-}
-
-// columnNumber reads the letters of "AB12"; -1 when there are none.
-func columnNumber(reference string) int {
-	n := 0
-	for i := 0; i < len(reference) && i < 4; i++ {
-		c := reference[i] &^ 0x20
-		if c < 'A' || c > 'Z' {
-			break
-		}
-		n = n*26 + int(c-'A') + 1
-	}
-	return n - 1
-}
-
-// readCell reads one cell. Of a formula it takes the stored result.
-func (r *xlsxReader) readCell(kind, style string) error {
-	start := len(r.text)
-	value := false
-	for {
-		token, err := r.in.RawToken()
-		if err != nil {
-			return badPart(err)
-		}
-		switch token := token.(type) {
-		case xml.StartElement:
-			value = token.Name.Local == "v"
-			if token.Name.Local == "is" {
-				if r.text, err = richText(r.in, r.text, "is", r.maxCell); err != nil {
-					return err
-				}
-			}
-		case xml.CharData:
-			if value {
-				r.text = append(r.text, token...)
-			}
-		case xml.EndElement:
-			value = false
-			if len(r.text)-start > r.maxCell {
-				return errTooLarge
-			}
-			if token.Name.Local != "c" {
-				continue
-			}
-			bad, err := r.interpret(start, kind, style)
-			if err != nil {
-				return err
-			}
-			r.bounds = append(r.bounds, cellBound{start, len(r.text), bad})
-			return nil
-		}
-	}
-}
-
-// interpret turns the stored text of a cell into what the person sees, with
-// dates in ISO form.
-func (r *xlsxReader) interpret(start int, kind, style string) (bad bool, err error) {
-	raw := r.text[start:]
-	if len(raw) == 0 {
-		return false, nil
-	}
-	switch kind {
-	case "s":
-		n, err := strconv.Atoi(string(raw))
-		if err != nil || n < 0 || n >= len(r.strings) {
-			return false, fmt.Errorf("%w: a shared string that is not there", errNotXLSX)
-		}
-		r.text = append(r.text[:start], r.strings[n]...)
-	case "b":
-		r.text = strconv.AppendBool(r.text[:start], string(raw) == "1" || string(raw) == "true")
-	case "e":
-		return true, nil
-	case "", "n":
-		number, err := strconv.ParseFloat(string(raw), 64)
-		if err != nil || math.IsInf(number, 0) || math.IsNaN(number) {
-			return true, nil //nolint:nilerr // the cell is wrong, not the file
-		}
-		var format cellStyle
-		if n, err := strconv.Atoi(style); err == nil && n >= 0 && n < len(r.styles) {
-			format = r.styles[n]
-		}
-		if format.date || format.clock {
-			if text, ok := r.dateText(number, format); ok {
-				r.text = append(r.text[:start], text...)
-				return false, nil
-			}
-		}
-		r.text = strconv.AppendFloat(r.text[:start], number, 'f', -1, 64)
-		if missing := format.digits - (len(r.text) - start); missing > 0 && number >= 0 && number == math.Trunc(number) {
-			r.text = slices.Insert(r.text, start, []byte(strings.Repeat("0", missing))...)
-		}
-	}
-	return false, nil
-}
-
-// dateText writes a serial number as ISO date, time, or both.
-func (r *xlsxReader) dateText(serial float64, format cellStyle) (string, bool) {
-	const lastDay = 2958466 // after 9999-12-31
-	if serial < 0 || serial >= lastDay {
-		return "", false
-	}
-	base := time.Date(1899, 12, 30, 0, 0, 0, 0, time.UTC)
-	switch {
-	case r.era1904:
-		base = time.Date(1904, 1, 1, 0, 0, 0, 0, time.UTC)
-	case serial < 60:
-		base = base.AddDate(0, 0, 1) // the calendar of Excel has a 29 February 1900
-	}
-	days, fraction := math.Modf(serial)
-	at := base.AddDate(0, 0, int(days)).Add(time.Duration(math.Round(fraction*86400)) * time.Second)
-	switch {
-	case serial < 1 && !format.date:
-		return at.Format(time.TimeOnly), true
-	case fraction == 0 && !format.clock, format.date && !format.clock:
-		return at.Format(time.DateOnly), true
-	}
-	return at.Format("2006-01-02T15:04:05"), true
 }
