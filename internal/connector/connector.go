@@ -15,6 +15,8 @@ package connector
 
 import (
 	"context"
+	"errors"
+	"strings"
 
 	"github.com/lienthong/lienthong"
 )
@@ -173,6 +175,18 @@ type Releaser interface {
 	// Release drops what is kept. The next Start begins at the present; what happened
 	// in between is found and mended by comparing both ends.
 	Release(ctx context.Context) error
+}
+
+// HistoryLost reports whether an error of Start or Stream says that the source no longer has
+// the log from our position on: reading can only begin at the present, and what is missing
+// must be found by comparing both ends. The sign is the ending of the error's code,
+// ".history_lost", or a method Lost that returns true.
+func HistoryLost(err error) bool {
+	var lost interface{ Lost() bool }
+	if errors.As(err, &lost) {
+		return lost.Lost()
+	}
+	return strings.HasSuffix(lienthong.ErrorCode(err), ".history_lost")
 }
 
 // Inspection is what a person must know before a database is connected, and when it

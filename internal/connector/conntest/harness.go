@@ -14,8 +14,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/connector"
@@ -52,8 +53,12 @@ type Harness struct {
 	// the engine does not have; its tests are skipped by name.
 	Alter map[Alteration]func(ctx context.Context, table *Table) error
 	// Bulk inserts rows first..first+count-1 of a table made by the suite's people() in one
-	// transaction, as fast as the engine can. Nil: the suite uses Apply.
+	// transaction, as fast as the engine can: the row with number n has PersonID(n) as its id,
+	// any texts, and n as its counter. Nil: the test of a transaction of a million rows is skipped.
 	Bulk func(ctx context.Context, table *Table, first, count int) error
+	// Relate makes a column of child refer to the key of parent, checked when a transaction
+	// ends. Nil where the engine checks at once: the two tables are then written without the rule.
+	Relate func(ctx context.Context, child *Table, column string, parent *Table) error
 
 	Capabilities Capabilities
 }
@@ -229,10 +234,17 @@ func HexLiteral(text string) string { return hex.EncodeToString([]byte(text)) }
 // patience is how long the suite waits for something that must happen.
 const patience = 30 * time.Second
 
+// reporter is what the suite needs of a test: a *testing.T, or one try of a random test.
+type reporter interface {
+	rapid.TB
+	Cleanup(f func())
+}
+
 // suite is one test's view of its harness.
 type suite struct {
-	t *testing.T
-	h Harness
+	t     reporter
+	h     Harness
+	fresh func() Harness // another source, as empty as the first
 }
 
 func (s *suite) ctx() context.Context {
@@ -304,20 +316,21 @@ func (s *suite) insert(table *Table, id int) Write {
 }
 
 func person(id int, note string) []Cell {
-	return []Cell{Has(personID(id)), Has(fmt.Sprintf("Nguyễn Văn %d", id)), Has(note), Has(fmt.Sprint(id))}
+	return []Cell{Has(PersonID(id)), Has(fmt.Sprintf("Nguyễn Văn %d", id)), Has(note), Has(fmt.Sprint(id))}
 }
 
-func personID(id int) string { return fmt.Sprintf("%06d", id) }
+// PersonID is the key of a row with that number in the suite's table of people.
+func PersonID(id int) string { return fmt.Sprintf("%06d", id) }
 
 func update(table *Table, id int, note string) Write {
 	return Write{
-		Verb: Update, Table: table, Key: []Cell{Has(personID(id))},
+		Verb: Update, Table: table, Key: []Cell{Has(PersonID(id))},
 		Row: []Cell{Keep(), Keep(), Has(note), Keep()},
 	}
 }
 
 func remove(table *Table, id int) Write {
-	return Write{Verb: Delete, Table: table, Key: []Cell{Has(personID(id))}}
+	return Write{Verb: Delete, Table: table, Key: []Cell{Has(PersonID(id))}}
 }
 
 // truth is what the source really holds, by key.

@@ -49,6 +49,25 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"LongTransaction", func(h Harness) bool { return h.Begin != nil && h.Capabilities.ConcurrentWriters }, (*suite).longTransaction},
 		{"SchemaAddition", func(h Harness) bool { return h.AddColumn != nil }, (*suite).schemaAddition},
 		{"SchemaAdditionWhileAway", func(h Harness) bool { return h.AddColumn != nil }, (*suite).schemaAdditionWhileAway},
+		{"SchemaDrop", alters(DropColumn), altered(DropColumn, false)},
+		{"SchemaDropWhileAway", alters(DropColumn), altered(DropColumn, true)},
+		{"SchemaRename", alters(RenameColumn), altered(RenameColumn, false)},
+		{"SchemaRenameWhileAway", alters(RenameColumn), altered(RenameColumn, true)},
+		{"SchemaWiden", alters(WidenColumn), altered(WidenColumn, false)},
+		{"SchemaWidenWhileAway", alters(WidenColumn), altered(WidenColumn, true)},
+		{"SchemaNarrow", alters(NarrowColumn), altered(NarrowColumn, false)},
+		{"SchemaNarrowWhileAway", alters(NarrowColumn), altered(NarrowColumn, true)},
+		{"SchemaKey", alters(ChangeKey), altered(ChangeKey, false)},
+		{"SchemaKeyWhileAway", alters(ChangeKey), altered(ChangeKey, true)},
+		{"SchemaRecreate", alters(Recreate), altered(Recreate, false)},
+		{"SchemaRecreateWhileAway", alters(Recreate), altered(Recreate, true)},
+		{"Types", func(h Harness) bool { return len(h.Types) > 0 }, (*suite).types},
+		{"MillionRowsInOneTransaction", func(h Harness) bool { return h.Bulk != nil }, (*suite).bulk},
+		{"RelatedTables", nil, (*suite).related},
+		{"RandomOperations", nil, (*suite).random},
+		{"Inspection", nil, (*suite).inspection},
+		{"HealthInWords", nil, (*suite).health},
+		{"Release", nil, (*suite).release},
 		{"IdleWhenDrained", nil, (*suite).idleWhenDrained},
 		{"SinkErrorEndsStream", nil, (*suite).sinkError},
 		{"ContextEndsStream", nil, (*suite).contextEnds},
@@ -60,7 +79,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 			if test.needs != nil && !test.needs(h) {
 				t.Skip("the source declares that it cannot")
 			}
-			test.run(&suite{t: t, h: h})
+			test.run(&suite{t: t, h: h, fresh: func() Harness { return newHarness(t) }})
 		})
 	}
 }
@@ -244,7 +263,7 @@ func (s *suite) deletes() {
 	if len(changes) != 2 || changes[0].Kind != "delete" {
 		s.t.Fatalf("want a delete and the marker, got %+v", changes)
 	}
-	want := []Cell{Has(personID(1)), Keep(), Keep(), Keep()}
+	want := []Cell{Has(PersonID(1)), Keep(), Keep(), Keep()}
 	if diff := cmp.Diff(want, changes[0].Cells); diff != "" {
 		s.t.Errorf("a deleted row has its key and nothing else: %s", diff)
 	}
@@ -270,8 +289,8 @@ func (s *suite) keyChange() {
 	l := s.landing(source, table)
 	r := s.stream(source, s.start(source, table), l)
 	s.apply(Write{
-		Verb: Update, Table: table, Key: []Cell{Has(personID(1))},
-		Row: []Cell{Has(personID(2)), Keep(), Keep(), Keep()},
+		Verb: Update, Table: table, Key: []Cell{Has(PersonID(1))},
+		Row: []Cell{Has(PersonID(2)), Keep(), Keep(), Keep()},
 	})
 	s.settles(r, l)
 	changes := l.changes()
@@ -280,7 +299,7 @@ func (s *suite) keyChange() {
 		s.t.Fatalf("a change of key is a delete and an upsert, got %+v", changes)
 	}
 	row := person(1, "lần 1")
-	row[0] = Has(personID(2))
+	row[0] = Has(PersonID(2))
 	if _, want := describe(table, row); changes[1].Row != want {
 		s.t.Errorf("the new row is %s, want all of %s", changes[1].Row, want)
 	}
@@ -317,13 +336,13 @@ func (s *suite) largeText() {
 	r := s.stream(source, s.start(source, table), l)
 	s.apply(Write{Verb: Insert, Table: table, Row: person(1, large(1))})
 	s.apply(Write{
-		Verb: Update, Table: table, Key: []Cell{Has(personID(1))},
+		Verb: Update, Table: table, Key: []Cell{Has(PersonID(1))},
 		Row: []Cell{Keep(), Has("Trần Thị B"), Keep(), Keep()},
 	})
 	s.settles(r, l)
 	// The same on top of a view that was read before.
 	s.apply(Write{
-		Verb: Update, Table: table, Key: []Cell{Has(personID(1))},
+		Verb: Update, Table: table, Key: []Cell{Has(PersonID(1))},
 		Row: []Cell{Keep(), {}, Keep(), Keep()},
 	})
 	if s.h.Capabilities.Nulls {
@@ -338,8 +357,8 @@ func (s *suite) largeTextKeyChange() {
 	l := s.landing(source, table)
 	r := s.stream(source, s.start(source, table), l)
 	s.apply(Write{
-		Verb: Update, Table: table, Key: []Cell{Has(personID(1))},
-		Row: []Cell{Has(personID(2)), Keep(), Keep(), Keep()},
+		Verb: Update, Table: table, Key: []Cell{Has(PersonID(1))},
+		Row: []Cell{Has(PersonID(2)), Keep(), Keep(), Keep()},
 	})
 	s.settles(r, l)
 }

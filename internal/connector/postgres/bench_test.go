@@ -1,13 +1,19 @@
 package postgres
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/connector"
@@ -43,13 +49,14 @@ func BenchmarkStream(b *testing.B) {
 	}
 	exec(b, conn, fmt.Sprintf("CALL fill(%d)", rows))
 	for b.Loop() {
-		sink := &counting{until: rows}
+		sink := &counting{until: rows, sender: func() time.Duration { return senderCPU(b, conn) }}
 		begin, used := time.Now(), cpu()
 		if err := s.Stream(b.Context(), pos, sink); !errors.Is(err, errStop) {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(rows)/time.Since(begin).Seconds(), "rows/s")
 		b.ReportMetric(float64((cpu()-used).Microseconds())/rows, "cpu-us/row")
+		b.ReportMetric(float64(sink.sent.Microseconds())/rows, "walsender-us/row")
 		b.ReportMetric(float64(sink.idles), "idles")
 	}
 }
@@ -57,11 +64,37 @@ func BenchmarkStream(b *testing.B) {
 type counting struct {
 	nothing
 	until, idles int
+	sender       func() time.Duration
+	sent         time.Duration // what the server's side of the stream cost
+}
+
+// senderCPU is the CPU time of the process that streams, which ends with the stream.
+func senderCPU(b *testing.B, conn *pgx.Conn) time.Duration {
+	b.Helper()
+	var pid int
+	if err := conn.QueryRow(b.Context(), "SELECT active_pid FROM pg_replication_slots WHERE active").Scan(&pid); err != nil {
+		b.Fatal(err)
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Skip("this system does not tell the CPU time of another process")
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	ticks := 0
+	for _, field := range fields[11:13] {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
 func (c *counting) Idle() error { c.idles++; return nil }
 func (c *counting) Commit(lienthong.Position) error {
 	if c.rows >= c.until {
+		c.sent = c.sender()
 		return errStop
 	}
 	return nil

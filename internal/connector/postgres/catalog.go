@@ -19,6 +19,9 @@ type table struct {
 	schema      string
 	name        string
 	partitioned bool
+	whole       bool     // REPLICA IDENTITY FULL: old rows arrive whole
+	owned       bool     // by the account
+	hidden      bool     // a policy hides rows from the account
 	columns     []column // beside Columns
 }
 
@@ -76,7 +79,8 @@ SELECT c.oid, n.nspname::text, c.relname::text,
                      SELECT FROM pg_attribute k
                      WHERE k.attrelid = c.oid AND k.attnum = ANY (i.indkey::int2[]) AND NOT k.attnotnull)
                  ELSE false END
-           ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1), 0)::int4
+           ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1), 0)::int4,
+       c.relreplident = 'f', pg_has_role(c.relowner, 'USAGE'), c.relrowsecurity AND row_security_active(c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
   AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
@@ -112,7 +116,8 @@ func catalog(ctx context.Context, conn *pgx.Conn) ([]*table, error) {
 		t := &table{}
 		var key []int16
 		var width int
-		if err := rows.Scan(&t.oid, &t.schema, &t.name, &t.Name, &t.partitioned, &t.EstimatedRows, &key, &width); err != nil {
+		if err := rows.Scan(&t.oid, &t.schema, &t.name, &t.Name, &t.partitioned, &t.EstimatedRows, &key, &width,
+			&t.whole, &t.owned, &t.hidden); err != nil {
 			rows.Close()
 			return nil, err
 		}
@@ -160,6 +165,12 @@ func catalog(ctx context.Context, conn *pgx.Conn) ([]*table, error) {
 			t.Key = append(t.Key, at)
 		}
 		slices.Sort(t.Key)
+		if len(t.Key) == 0 && t.whole {
+			// The owner has asked for whole old rows: then the row itself is its name.
+			for i := range t.columns {
+				t.Key = append(t.Key, i)
+			}
+		}
 	}
 	return tables, nil
 }

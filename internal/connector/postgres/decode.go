@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"math"
@@ -245,7 +246,9 @@ func decodeText(c codec, src []byte, v *lienthong.Value, arena []byte) []byte {
 			ok = ok && len(rest) == 0
 		}
 	case codecTimestamp:
-		v.Int, ok = parseTimestamp(src)
+		if v.Int, ok = parseTimestamp(src); !ok {
+			src = bytes.TrimSuffix(src, []byte("+00")) // as the binary format has it
+		}
 	}
 	if !ok {
 		v.State, v.Int, v.Bytes = lienthong.Malformed, 0, src

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -42,18 +43,30 @@ func TestMain(m *testing.M) {
 }
 
 func TestConformance(t *testing.T) {
-	conntest.Run(t, func(t *testing.T) conntest.Harness { return harness(t, "", "text") })
+	conntest.Run(t, func(t *testing.T) conntest.Harness {
+		h, pool := harness(t, "", "text")
+		return typed(h, pool)
+	})
 }
 
 // TestConformanceText holds the text format to the same: a column of a type that
 // is only read as text makes the whole stream textual.
 func TestConformanceText(t *testing.T) {
-	conntest.Run(t, func(t *testing.T) conntest.Harness { return harness(t, "", "citext") })
+	conntest.Run(t, func(t *testing.T) conntest.Harness {
+		h, _ := harness(t, "", "citext")
+		return h
+	})
 }
 
 // TestConformanceFull holds REPLICA IDENTITY FULL to the same.
 func TestConformanceFull(t *testing.T) {
-	conntest.Run(t, func(t *testing.T) conntest.Harness { return harness(t, "REPLICA IDENTITY FULL", "text") })
+	conntest.Run(t, func(t *testing.T) conntest.Harness {
+		h, pool := harness(t, "REPLICA IDENTITY FULL", "text")
+		h = typed(h, pool)
+		// One column of another type would make the stream textual.
+		h.Types, h.Bulk = binary(h.Types), nil
+		return h
+	})
 }
 
 // applicationTransaction is a transaction of the application that is watched.
@@ -85,7 +98,7 @@ func sqlType(kind lienthong.Kind) string {
 	}[kind]
 }
 
-func harness(t *testing.T, alter, text string) conntest.Harness {
+func harness(t *testing.T, alter, text string) (conntest.Harness, *pgxpool.Pool) {
 	dsn := server.Database(t)
 	pool, err := pgxpool.New(t.Context(), dsn)
 	if err != nil {
@@ -114,7 +127,7 @@ func harness(t *testing.T, alter, text string) conntest.Harness {
 			EveryChange: true, ConcurrentWriters: true, Keyless: true,
 		},
 		Open: func() (connector.Source, error) {
-			source, err := postgres.Open(postgres.Config{DSN: dsn, Name: name})
+			source, err := postgres.Open(postgres.Config{DSN: dsn, Name: name, Watch: 100 * time.Millisecond})
 			if err == nil {
 				opened = append(opened, source)
 			}
@@ -162,7 +175,40 @@ func harness(t *testing.T, alter, text string) conntest.Harness {
 			return readRows(ctx, pool, table)
 		},
 	}
-	return h
+	execute := func(ctx context.Context, statements ...string) error {
+		_, err := pool.Exec(ctx, strings.Join(statements, "; "))
+		return err
+	}
+	h.Relate = func(ctx context.Context, child *conntest.Table, column string, parent *conntest.Table) error {
+		return execute(ctx, "ALTER TABLE "+child.Name+" ADD FOREIGN KEY ("+quote(column)+") REFERENCES "+parent.Name+" DEFERRABLE INITIALLY DEFERRED")
+	}
+	create := h.Create
+	h.Alter = map[conntest.Alteration]func(context.Context, *conntest.Table) error{
+		conntest.DropColumn: func(ctx context.Context, table *conntest.Table) error {
+			return execute(ctx, "ALTER TABLE "+table.Name+" DROP COLUMN note")
+		},
+		conntest.RenameColumn: func(ctx context.Context, table *conntest.Table) error {
+			return execute(ctx, "ALTER TABLE "+table.Name+" RENAME COLUMN note TO remark")
+		},
+		conntest.WidenColumn: func(ctx context.Context, table *conntest.Table) error {
+			return execute(ctx, "ALTER TABLE "+table.Name+" ALTER COLUMN counter TYPE numeric")
+		},
+		conntest.NarrowColumn: func(ctx context.Context, table *conntest.Table) error {
+			return execute(ctx, "ALTER TABLE "+table.Name+" ALTER COLUMN full_name TYPE varchar(60)")
+		},
+		conntest.ChangeKey: func(ctx context.Context, table *conntest.Table) error {
+			plain := strings.TrimPrefix(table.Name, "public.")
+			return execute(ctx, "ALTER TABLE "+table.Name+" DROP CONSTRAINT "+quote(plain+"_pkey"), "ALTER TABLE "+table.Name+" ADD PRIMARY KEY (id, counter)")
+		},
+		conntest.Recreate: func(ctx context.Context, table *conntest.Table) error {
+			if err := execute(ctx, "DROP TABLE "+table.Name); err != nil {
+				return err
+			}
+			_, err := create(ctx, &conntest.Table{Name: strings.TrimPrefix(table.Name, "public."), Columns: table.Columns})
+			return err
+		},
+	}
+	return h, pool
 }
 
 // readRows reads a table by ordinary SQL, its values written by the server.

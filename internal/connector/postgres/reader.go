@@ -41,6 +41,8 @@ type reader struct {
 	arena    []byte
 
 	sinkFailed bool
+	anew       map[int]bool // tables that are others than the sink knows: announce them
+	mend       *mending     // tables to hand over whole, nil when there are none
 }
 
 // relation is a table as the server described it last.
@@ -78,6 +80,9 @@ func (r *reader) deliver(err error) error {
 
 func (r *reader) run(ctx context.Context, l *line) error {
 	for {
+		if !r.inside && l.reopen.Load() {
+			return errReopen
+		}
 		message, err := l.receive(ctx, !r.restful && !r.inside)
 		switch {
 		case errors.Is(err, errLull):
@@ -85,6 +90,8 @@ func (r *reader) run(ctx context.Context, l *line) error {
 			if err = r.deliver(r.sink.Idle()); err == nil {
 				err = l.arm(ctx, false) // the sink may have taken its time
 			}
+		case errors.Is(err, errPoke):
+			err = nil
 		case err == nil:
 			err = r.message(ctx, message, l)
 		}
@@ -116,7 +123,13 @@ func (r *reader) message(ctx context.Context, message []byte, l *line) error {
 			}
 		}
 		end := lienthong.Position{Order: binary.BigEndian.Uint64(message[1:])}
-		if r.inside || !r.last.Before(end) {
+		if r.inside {
+			return nil
+		}
+		if err := r.mended(ctx, end, l); err != nil {
+			return err
+		}
+		if !r.last.Before(end) {
 			return nil
 		}
 		r.restful, r.last = false, end
@@ -141,6 +154,7 @@ func (r *reader) logical(ctx context.Context, m []byte, l *line) error {
 		r.xid = binary.BigEndian.Uint32(m[16:])
 		r.inside, r.told = true, false
 		r.sequence.begin()
+		return r.mended(ctx, lienthong.Position{Order: r.commit}, l)
 	case 'C':
 		return r.ended()
 	case 'I', 'U', 'D':
@@ -254,7 +268,7 @@ func (r *reader) change(ctx context.Context, kind byte, m []byte) error {
 
 func (r *reader) keyChanged(t *table) bool {
 	for _, i := range t.Key {
-		if r.old[i].Int != r.fresh[i].Int || string(r.old[i].Bytes) != string(r.fresh[i].Bytes) {
+		if r.old[i].State != r.fresh[i].State || r.old[i].Int != r.fresh[i].Int || string(r.old[i].Bytes) != string(r.fresh[i].Bytes) {
 			return true
 		}
 	}
@@ -289,7 +303,7 @@ func (r *reader) emit(rel *relation, op lienthong.Op, values []lienthong.Value) 
 func (r *reader) hold(rel *relation, op lienthong.Op, values []lienthong.Value) {
 	key := fmt.Appendf(nil, "%d", rel.index)
 	for _, i := range rel.table.Key {
-		key = fmt.Appendf(key, "/%d:%d:", values[i].Int, len(values[i].Bytes))
+		key = fmt.Appendf(key, "/%d:%d:%d:", values[i].State, values[i].Int, len(values[i].Bytes))
 		key = append(key, values[i].Bytes...)
 	}
 	was := r.held[string(key)]
@@ -416,17 +430,22 @@ func (r *reader) relation(ctx context.Context, m []byte, l *line) error {
 		r.relations[message.RelationID] = &relation{index: -1, table: known}
 		return nil
 	}
-	same := len(message.Columns) == len(known.columns)
+	key, err := r.keyOf(ctx, message, known)
+	if err != nil {
+		return err
+	}
+	same := len(message.Columns) == len(known.columns) && slices.Equal(key, known.Key)
 	for i := 0; same && i < len(message.Columns); i++ {
 		c := message.Columns[i]
 		same = c.Name == known.Columns[i].Name && c.DataType == known.columns[i].oid && c.TypeModifier == known.columns[i].typmod
 	}
-	pending := r.relations[message.RelationID] != nil && r.relations[message.RelationID].announce
+	pending := r.anew[index] || r.relations[message.RelationID] != nil && r.relations[message.RelationID].announce
+	delete(r.anew, index)
 	if same {
 		r.relations[message.RelationID] = &relation{index: index, table: known, announce: pending}
 		return nil
 	}
-	now, err := r.describe(ctx, message, known)
+	now, err := r.describe(ctx, message, known, key)
 	if err != nil {
 		return err
 	}
@@ -446,7 +465,7 @@ func (r *reader) relation(ctx context.Context, m []byte, l *line) error {
 
 // describe makes the table that a Relation message tells of. The message has
 // names and type numbers; what the types are called comes from the catalog.
-func (r *reader) describe(ctx context.Context, message *pglogrepl.RelationMessage, known *table) (*table, error) {
+func (r *reader) describe(ctx context.Context, message *pglogrepl.RelationMessage, known *table, key []int) (*table, error) {
 	now := &table{
 		Table: connector.Table{Name: known.Name, EstimatedRows: known.EstimatedRows},
 		oid:   known.oid, schema: known.schema, name: known.name, partitioned: known.partitioned,
@@ -484,20 +503,7 @@ func (r *reader) describe(ctx context.Context, message *pglogrepl.RelationMessag
 	if err != nil {
 		return nil, err
 	}
-	for _, i := range known.Key {
-		at := slices.IndexFunc(now.Columns, func(c lienthong.Column) bool { return c.Name == known.Columns[i].Name })
-		if at < 0 {
-			// Renamed, or another key: the server marks what identifies a row.
-			now.Key = nil
-			for n, c := range message.Columns {
-				if c.Flags&1 != 0 {
-					now.Key = append(now.Key, n)
-				}
-			}
-			break
-		}
-		now.Key = append(now.Key, at)
-	}
+	now.Key = key
 	if len(now.Key) == 0 || len(now.Columns) != len(message.Columns) {
 		return nil, &lienthong.Error{
 			Code: "postgres.schema_changed", Where: known.Name,
@@ -507,6 +513,62 @@ func (r *reader) describe(ctx context.Context, message *pglogrepl.RelationMessag
 	}
 	return now, nil
 }
+
+// identityFull is REPLICA IDENTITY FULL in a Relation message.
+const identityFull = 'f'
+
+// keyOf lists the columns that name a row from here on: those that the server marks. With
+// whole old rows it marks every column, and what names a row is a question to the catalog,
+// asked when the table was described anew.
+func (r *reader) keyOf(ctx context.Context, message *pglogrepl.RelationMessage, known *table) ([]int, error) {
+	var key []int
+	if message.ReplicaIdentity != identityFull {
+		for n, c := range message.Columns {
+			if c.Flags&1 != 0 {
+				key = append(key, n)
+			}
+		}
+		return key, nil
+	}
+	var names []string
+	if r.relations[message.RelationID] == nil {
+		for _, i := range known.Key {
+			names = append(names, known.Columns[i].Name)
+		}
+	} else {
+		err := r.source.with(ctx, func(conn *pgx.Conn) error {
+			return conn.QueryRow(ctx, fullKeyQuery, message.RelationID).Scan(&names)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for n, c := range message.Columns {
+		if slices.Contains(names, c.Name) {
+			key = append(key, n)
+		}
+	}
+	if len(key) == len(names) && len(key) > 0 {
+		return key, nil
+	}
+	// No index names a row, or none did yet: the row itself does.
+	key = key[:0]
+	for n := range message.Columns {
+		key = append(key, n)
+	}
+	return key, nil
+}
+
+// fullKeyQuery names the columns of the unique index that tells rows apart.
+const fullKeyQuery = `
+SELECT COALESCE((
+    SELECT array_agg(k.attname::text ORDER BY k.attnum) FROM pg_attribute k
+    WHERE k.attrelid = $1 AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])), '{}')
+FROM (SELECT) one LEFT JOIN LATERAL (
+    SELECT i.indkey, i.indnkeyatts FROM pg_index i
+    WHERE i.indrelid = $1 AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+      AND NOT EXISTS (SELECT FROM pg_attribute k WHERE k.attrelid = $1 AND k.attnum = ANY (i.indkey::int2[]) AND NOT k.attnotnull)
+    ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1) i ON true`
 
 const describeQuery = `
 WITH RECURSIVE given AS (

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -44,6 +46,13 @@ type Config struct {
 	// RetainedLimit is the log that the slot may retain before Health reports it.
 	// Default 4 GiB.
 	RetainedLimit int64
+	// Watch is how often the catalog is asked whether the tables are still those that are
+	// read: one that was dropped and made again is handed over anew. Default 5 s.
+	Watch time.Duration
+	// Continues says that this source has been read before, as the caller remembers: a slot
+	// that is not there is then history lost, not a beginning. Without it the source tells by what it
+	// has written on the publication, which needs to be its own.
+	Continues bool
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Log receives what an operator should know. Default: discarded.
@@ -75,14 +84,22 @@ type Source struct {
 
 	mu     sync.Mutex // guards what follows, held for the length of one statement
 	admin  *pgx.Conn
-	tables []*table // as given to Start
+	tables []*table         // as given to Start
+	names  []string         // likewise
+	system string           // which server this is, since Start
+	replay map[int]uint64   // tables to hand over whole, and the position at which that was done, or 0
+	fault  *lienthong.Error // why a table cannot be followed any more, for Health
 	closed bool
+
+	heard moments // when what happened last, for Health
 }
 
 var (
 	_ connector.Source         = (*Source)(nil)
 	_ connector.HealthReporter = (*Source)(nil)
 	_ connector.Destroyer      = (*Source)(nil)
+	_ connector.Releaser       = (*Source)(nil)
+	_ connector.Inspector      = (*Source)(nil)
 )
 
 // Open checks the configuration. It does not connect.
@@ -90,6 +107,7 @@ func Open(cfg Config) (*Source, error) {
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, 10*time.Second)
 	cfg.Status = cmp.Or(cfg.Status, 10*time.Second)
 	cfg.Silence = cmp.Or(cfg.Silence, 2*time.Minute)
+	cfg.Watch = cmp.Or(cfg.Watch, 5*time.Second)
 	cfg.RetainedLimit = cmp.Or(cfg.RetainedLimit, 4<<30)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -144,6 +162,29 @@ func sessionSettings() [][2]string {
 
 func plainName(name string) bool {
 	return name != "" && len(name) <= 40 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
+}
+
+// DefaultName is a Config.Name for the reader of a database, from a readable part such as
+// the node's name. Slot names belong to the whole server, so the database is in it too.
+func DefaultName(readable, dsn string) (string, error) {
+	parsed, err := pgconn.ParseConfig(dsn)
+	if err != nil {
+		return "", &lienthong.Error{
+			Code: "postgres.dsn", Where: readable,
+			Vi: "chuỗi kết nối PostgreSQL không đọc được", En: "the PostgreSQL connection string cannot be read",
+			Hint: "postgres://user@host:5432/database?sslmode=verify-full",
+			Err:  err, // the parser redacts passwords
+		}
+	}
+	plain := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return '_'
+	}, strings.ToLower(readable))
+	// The whole of the readable part counts, though its end may not fit.
+	sum := sha256.Sum256([]byte(readable + "\x00" + parsed.Database))
+	return plain[:min(len(plain), 31)] + "_" + hex.EncodeToString(sum[:4]), nil
 }
 
 // connect opens a connection for statements.
@@ -282,12 +323,11 @@ func (s *Source) explain(ctx context.Context, err error) error {
 	case "55006":
 		e.Code, e.Vi, e.En = "postgres.slot_busy", "replication slot đang được dùng", "the replication slot is in use"
 		e.Hint = "một tiến trình khác đang đọc cùng tên / another process reads under the same name"
-	case "42704":
-		e.Code, e.Vi, e.En = "postgres.slot_missing", "replication slot hoặc publication không còn", "the replication slot or publication is gone"
-		e.Hint = "hủy rồi khởi động lại nguồn để tải lại từ đầu / destroy and start the source again, which loads it anew"
-	case "55000", "58P01":
-		e.Code, e.Vi, e.En = "postgres.slot_lost", "PostgreSQL không còn giữ nhật ký mà slot cần", "PostgreSQL no longer has the log that the slot needs"
-		e.Hint = "tăng max_slot_wal_keep_size, hủy rồi khởi động lại nguồn / raise max_slot_wal_keep_size, destroy and start the source again"
+	case "42704", "55000", "58P01":
+		lost := s.historyLost("PostgreSQL no longer has the slot, the publication or the log that is needed",
+			"PostgreSQL không còn slot, publication hoặc nhật ký cần đọc")
+		lost.Err = e.Err
+		return lost
 	case "42703", "42P01":
 		e.Code, e.Vi, e.En = "postgres.schema_changed", "bảng hoặc cột không còn như lúc khởi động", "a table or column is not as it was at Start"
 		e.Hint = "khởi động lại nguồn / start the source again"

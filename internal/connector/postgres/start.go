@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/lienthong/lienthong"
-	"github.com/lienthong/lienthong/internal/connector"
 )
 
 // Start makes publication and slot, in this order: decoding looks a publication
@@ -39,17 +38,34 @@ func (s *Source) Start(ctx context.Context, names []string) (lienthong.Position,
 		if err != nil {
 			return err
 		}
+		released, err := s.begins(ctx, conn, exists)
+		if err != nil {
+			return err
+		}
 		if err := s.publish(ctx, conn, chosen, exists); err != nil {
 			return err
 		}
-		if !exists {
-			if confirmed, err = s.createSlot(ctx, conn); err != nil {
+		var anew []int
+		if exists {
+			if anew, err = s.madeSince(ctx, conn, chosen); err != nil {
 				return err
 			}
+		} else if confirmed, err = s.createSlot(ctx, conn); err != nil {
+			return err
+		}
+		if err := s.begun(ctx, conn, released); err != nil {
+			return err
 		}
 		raise(&s.acked, confirmed)
 		pos.Order = confirmed
-		s.tables = chosen
+		s.tables, s.names, s.fault = chosen, slices.Clone(names), nil
+		if !exists || s.replay == nil {
+			s.replay = map[int]uint64{}
+		}
+		for _, i := range anew {
+			s.replay[i] = 0
+		}
+		s.heard.started.CompareAndSwap(0, s.cfg.Now().UnixMicro())
 		return nil
 	})
 	return pos, err
@@ -110,11 +126,8 @@ FROM pg_replication_slots WHERE slot_name = $1`, s.slot).Scan(&mine, &confirmed,
 			Hint: "đặt tên khác cho nguồn / give the source another name",
 		}
 	case status == "lost":
-		return 0, true, &lienthong.Error{
-			Code: "postgres.slot_lost", Where: s.slot,
-			Vi: "PostgreSQL không còn giữ nhật ký mà slot cần", En: "PostgreSQL no longer has the log that the slot needs",
-			Hint: "tăng max_slot_wal_keep_size, hủy rồi khởi động lại nguồn / raise max_slot_wal_keep_size, destroy and start the source again",
-		}
+		return 0, true, s.historyLost("PostgreSQL no longer has the log that the slot needs",
+			"PostgreSQL không còn giữ nhật ký mà slot cần")
 	}
 	return confirmed, true, nil
 }
@@ -213,6 +226,7 @@ func (s *Source) createSlot(ctx context.Context, conn *pgx.Conn) (uint64, error)
 // small message for any number of calls that come close together, else by a
 // statement.
 func (s *Source) Acknowledge(ctx context.Context, pos lienthong.Position) error {
+	s.heard.acknowledged.Store(s.cfg.Now().UnixMicro())
 	if !raise(&s.acked, pos.Order) && s.streaming.Load() {
 		return nil
 	}
@@ -236,46 +250,6 @@ func (s *Source) Acknowledge(ctx context.Context, pos lienthong.Position) error 
 	})
 }
 
-// Health tells whether the slot moves and how much log it retains.
-func (s *Source) Health(ctx context.Context) (connector.Health, error) {
-	health := connector.Health{RetainedBytes: -1}
-	err := s.with(ctx, func(conn *pgx.Conn) error {
-		var active bool
-		var status string
-		err := conn.QueryRow(ctx, `
-SELECT active, COALESCE(wal_status, ''),
-       COALESCE(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
-                                restart_lsn), -1)::bigint
-FROM pg_replication_slots WHERE slot_name = $1`, s.slot).Scan(&active, &status, &health.RetainedBytes)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-			health.Code = "postgres.slot_missing"
-			health.Vi, health.En = "replication slot không còn", "the replication slot is gone"
-			return nil
-		case err != nil:
-			return err
-		case status == "lost":
-			health.Code = "postgres.slot_lost"
-			health.Vi, health.En = "PostgreSQL không còn giữ nhật ký mà slot cần; phải tải lại từ đầu",
-				"PostgreSQL no longer has the log that the slot needs; the source must be loaded anew"
-		case status == "unreserved":
-			health.Code = "postgres.slot_at_risk"
-			health.Vi, health.En = "PostgreSQL sắp bỏ nhật ký mà slot cần", "PostgreSQL is about to drop log that the slot needs"
-		case health.RetainedBytes > s.cfg.RetainedLimit:
-			health.Code = "postgres.slot_behind"
-			health.Vi, health.En = "nhật ký mà slot giữ lại vượt giới hạn", "the slot retains more log than its limit"
-		case !active:
-			health.Code = "postgres.slot_idle"
-			health.Vi, health.En = "không có ai đọc replication slot", "nobody reads the replication slot"
-		default:
-			health.OK, health.Code = true, "postgres.ok"
-			health.Vi, health.En = "đang đọc bình thường", "reading"
-		}
-		return nil
-	})
-	return health, err
-}
-
 // Destroy drops slot and publication. The server's tables are not touched.
 func (s *Source) Destroy(ctx context.Context) error {
 	return s.with(ctx, func(conn *pgx.Conn) error {
@@ -283,11 +257,14 @@ func (s *Source) Destroy(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := dropMark(ctx, conn, s.mark()); err != nil {
+			return err
+		}
 		if err := s.owned(ctx, conn, "DROP PUBLICATION IF EXISTS "+pgx.Identifier{s.slot}.Sanitize()); err != nil {
 			return err
 		}
 		s.acked.Store(0)
-		s.tables = nil
+		s.tables, s.names, s.replay, s.fault = nil, nil, nil, nil
 		return nil
 	})
 }

@@ -68,11 +68,17 @@ func (s *Source) Stream(ctx context.Context, after lienthong.Position, sink conn
 		}
 	}
 	defer s.streaming.Store(false)
+	var anew map[int]bool
 	for {
 		r := newReader(s, tables, after, sink)
+		r.anew = anew
 		err := s.streamOnce(ctx, after, r)
+		r.mend.close()
 		if errors.Is(err, errReopen) {
 			after = r.last
+			if tables, anew, err = s.reopened(r); err != nil {
+				return err
+			}
 			continue
 		}
 		if ctx.Err() != nil && !r.sinkFailed {
@@ -85,6 +91,9 @@ func (s *Source) Stream(ctx context.Context, after lienthong.Position, sink conn
 func (s *Source) streamOnce(ctx context.Context, after lienthong.Position, r *reader) error {
 	text, version, err := s.checkPosition(ctx, after, r.tables)
 	if err != nil {
+		return err
+	}
+	if err := s.prepareMending(ctx, after, r); err != nil {
 		return err
 	}
 	var buffered *bufio.Reader
@@ -109,9 +118,10 @@ func (s *Source) streamOnce(ctx context.Context, after lienthong.Position, r *re
 	defer func() { _ = line.conn.Close() }()
 
 	sideCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	side := make(chan struct{}, 2)
+	side := make(chan struct{}, 3)
 	go func() { defer func() { side <- struct{}{} }(); s.feedback(sideCtx, line) }()
 	go func() { defer func() { side <- struct{}{} }(); s.heartbeat(sideCtx) }()
+	go func() { defer func() { side <- struct{}{} }(); s.watch(sideCtx, line) }()
 	unblock := context.AfterFunc(ctx, func() { _ = line.conn.SetReadDeadline(time.Unix(1, 0)) })
 
 	if err = line.arm(ctx, false); err == nil {
@@ -120,8 +130,9 @@ func (s *Source) streamOnce(ctx context.Context, after lienthong.Position, r *re
 
 	unblock()
 	stop()
-	<-side
-	<-side
+	for range cap(side) {
+		<-side
+	}
 	if ctx.Err() != nil || r.sinkFailed || errors.Is(err, errReopen) {
 		s.farewell(line)
 	}
@@ -140,11 +151,10 @@ func (s *Source) checkPosition(ctx context.Context, after lienthong.Position, ta
 			return err
 		}
 		if !exists {
-			return &lienthong.Error{
-				Code: "postgres.slot_missing", Where: s.slot,
-				Vi: "replication slot không còn", En: "the replication slot is gone",
-				Hint: "khởi động lại nguồn để tải lại từ đầu / start the source again, which loads it anew",
-			}
+			return s.historyLost("the replication slot is gone", "replication slot không còn")
+		}
+		if err := s.sameServer(ctx, conn); err != nil {
+			return err
 		}
 		if after.Order < confirmed {
 			return &lienthong.Error{
@@ -210,6 +220,7 @@ type line struct {
 	binary   bool
 	silence  time.Duration
 	asked    chan struct{} // the server wants to hear from us
+	reopen   atomic.Bool   // end between two transactions: tables are not what they were
 
 	count uint64 // messages so far
 	armed uint64 // count when the read deadline was set
@@ -253,10 +264,16 @@ func (l *line) receive(ctx context.Context, watch bool) ([]byte, error) {
 				return nil, err
 			}
 			arrived := l.count != l.armed
+			between := l.frontend.ReadBufferLen() == 0 && l.buffered.Buffered() == 0
+			if l.reopen.Load() && between {
+				if err := l.arm(ctx, false); err != nil {
+					return nil, err
+				}
+				return nil, errPoke
+			}
 			if !arrived && !l.short {
 				return nil, err // silence
 			}
-			between := l.frontend.ReadBufferLen() == 0 && l.buffered.Buffered() == 0
 			if err := l.arm(ctx, arrived && watch); err != nil {
 				return nil, err
 			}

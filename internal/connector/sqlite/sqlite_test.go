@@ -82,7 +82,7 @@ func cell(stored any, kind lienthong.Kind) conntest.Cell {
 
 func harness(t *testing.T) conntest.Harness {
 	path, db := application(t)
-	return conntest.Harness{
+	return engine(conntest.Harness{
 		Open: func() (connector.Source, error) {
 			return sqlite.Open(t.Context(), sqlite.Config{Path: path, PollInterval: 2 * time.Millisecond, PageRows: 7})
 		},
@@ -157,7 +157,7 @@ func harness(t *testing.T) conntest.Harness {
 			},
 			Deletes: true, Truncate: true, Nulls: true, EveryChange: true, ConcurrentWriters: true, Keyless: true,
 		},
-	}
+	}, db)
 }
 
 func TestConformance(t *testing.T) { conntest.Run(t, harness) }
