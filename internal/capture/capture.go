@@ -17,6 +17,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +38,7 @@ type Config struct {
 	Definitions []*dictionary.Definition
 	Dictionary  *dictionary.Dictionary
 	Signer      batch.Signer
+	Compression batch.Compression // of the node's batches
 	Spool       Spool
 	State       State
 	// RecordKey keys the digests by which findings name records outside this node.
@@ -47,6 +51,27 @@ type Config struct {
 	SnapshotWorkers int
 	// ChunkRows is the size of a snapshot chunk. 0 means 20,000.
 	ChunkRows int
+	// SnapshotShare is the part of the time, above 0 and at most 1, that each reader of a
+	// snapshot may spend reading the source. 0 means 1.
+	SnapshotShare float64
+	// SnapshotRowsPerSecond bounds what all readers together read. 0: no bound.
+	SnapshotRowsPerSecond int
+	// RetainBudget is how many bytes of its log a source may hold back for this node: at half
+	// of it people are told, at 80 % snapshots pause, and at all of it the log is given up when
+	// the spool cannot take more; what is missing is compared and sent later. 0: no bound.
+	RetainBudget int64
+	// HealthEvery is the time between looks at the source's health. 0 means 15 seconds.
+	HealthEvery time.Duration
+	// HealthTick takes the place of HealthEvery in tests.
+	HealthTick <-chan time.Time
+	// Guarded is called after each look at the source's health. For tests; it must not block.
+	Guarded func()
+	// FieldKeys gives the keys by which fields are hashed and tokenised, by name. They never
+	// leave the node.
+	FieldKeys func(name string) ([]byte, error)
+	// Notice hears of every step that protects a source, and of datasets that stand still and
+	// go on, for the audit log. It must not block.
+	Notice func(Notice)
 	// Sealed is told of every batch that is in the spool. It must not block.
 	Sealed func(*batch.Sealed)
 	Now    func() time.Time
@@ -71,25 +96,41 @@ const (
 // Capture moves one source into the spool.
 type Capture struct {
 	Config
-	datasets []*dataset // one per definition, in its order
-	tables   []string   // of active datasets, as given to Source.Start
-	byTable  []*dataset // by index into tables
-	sealer   *sealer
-	sink     *sink
+	seal *batch.Sealer
 
-	reconcile chan chan error // requests, answered when the digests are in the spool
-	repairs   chan repairTask // buckets that the hub wants again
-	again     chan struct{}   // a dataset needs its snapshot (again)
-	started   chan struct{}   // closed when datasets are compiled
-	connected atomic.Bool
-	failure   atomic.Pointer[string] // code of what keeps the source from streaming
-	warned    atomic.Pointer[string] // the code that the log heard of last
-	warnedAt  atomic.Int64           // and when, microseconds
+	// Of the running session. They are replaced while no session runs; mu is for those who
+	// look from outside.
+	mu          sync.Mutex
+	definitions []*dictionary.Definition
+	datasets    []*dataset // one per definition, in its order
+	tables      []string   // as given to Source.Start
+	byTable     []*dataset // by index into tables
+	sealer      *sealer
+	sink        *sink
+	told        map[lienthong.DatasetID]string // what people have heard of each dataset that stands still
+	begin       func(*restart)                 // ends the session for another
+	session     chan struct{}                  // closed when the session that follows has started, or could not
+
+	reconcile   chan chan error // requests, answered when the digests are in the spool
+	repairs     chan repairTask // buckets that the hub wants again
+	again       chan struct{}   // a dataset needs its snapshot (again)
+	gaps        chan struct{}   // a dataset must be compared
+	look        chan struct{}   // a dataset that stands still may run again
+	started     chan struct{}   // closed when datasets are compiled
+	startedOnce sync.Once
+	limiter     limiter
+	retained    atomic.Int32 // retention
+	health      atomic.Pointer[connector.Health]
+	connected   atomic.Bool
+	failure     atomic.Pointer[string] // code of what keeps the source from streaming
+	warned      atomic.Pointer[string] // the code that the log heard of last
+	warnedAt    atomic.Int64           // and when, microseconds
 }
 
 type repairTask struct {
 	dataset lienthong.DatasetID
 	buckets []int
+	restart bool // instead: see Restart
 }
 
 // New returns a capture; Run starts it.
@@ -106,6 +147,9 @@ func New(config Config) (*Capture, error) {
 	if config.ChunkRows == 0 {
 		config.ChunkRows = 20_000
 	}
+	if config.HealthEvery == 0 {
+		config.HealthEvery = 15 * time.Second
+	}
 	if config.Now == nil {
 		config.Now = time.Now
 	}
@@ -115,30 +159,43 @@ func New(config Config) (*Capture, error) {
 	if config.Sealed == nil {
 		config.Sealed = func(*batch.Sealed) {}
 	}
-	seal, err := batch.NewSealer(config.Signer)
+	if config.SnapshotShare < 0 || config.SnapshotShare > 1 || config.SnapshotRowsPerSecond < 0 {
+		return nil, &lienthong.Error{
+			Code: "capture.budget", Where: fmt.Sprint(config.SnapshotShare), Vi: "mức tải khi nạp phải từ 0 đến 1", En: "the share of snapshots must be between 0 and 1",
+			Hint: "ví dụ 0.5: nửa thời gian / such as 0.5: half of the time",
+		}
+	}
+	seal, err := batch.NewSealerAt(config.Signer, config.Compression)
 	if err != nil {
 		return nil, err
 	}
-	c := &Capture{
-		Config:    config,
-		reconcile: make(chan chan error), repairs: make(chan repairTask, 16), again: make(chan struct{}, 1),
-		started: make(chan struct{}),
+	return &Capture{
+		Config: config, seal: seal, definitions: slices.Clone(config.Definitions),
+		reconcile: make(chan chan error), repairs: make(chan repairTask, 16), again: make(chan struct{}, 1), gaps: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		started: make(chan struct{}), session: make(chan struct{}), begin: func(*restart) {},
+		told: map[lienthong.DatasetID]string{},
+	}, nil
+}
+
+// newSession makes what one session owns.
+func (c *Capture) newSession() {
+	sealer := &sealer{
+		live: make(chan shipment, 2), bulk: make(chan shipment, 2), buffers: make(chan []byte, keptBuffers), seal: c.seal, spool: c.Spool,
+		now: func() int64 { return c.Now().UnixMicro() }, step: c.Step, sealed: c.Sealed,
+		state: c.State,
 	}
-	c.sealer = &sealer{
-		live: make(chan shipment, 2), bulk: make(chan shipment, 2), buffers: make(chan []byte, keptBuffers), seal: seal, spool: config.Spool,
-		now: func() int64 { return config.Now().UnixMicro() }, step: config.Step, sealed: config.Sealed,
-		state: config.State,
-	}
-	c.sink = &sink{capture: c}
-	c.sealer.idle = c.sink.sealerIdle
-	c.sealer.trouble = func(ctx context.Context, err error) {
+	sink := &sink{capture: c}
+	sealer.idle = sink.sealerIdle
+	sealer.trouble = func(ctx context.Context, err error) {
 		if err == nil {
 			c.failure.Store(nil)
 			return
 		}
 		c.fail(ctx, "the node's state cannot be saved", err)
 	}
-	return c, nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sealer, c.sink = sealer, sink
 }
 
 // retryAfter is how long capture waits before it tries a failing source again.
@@ -147,20 +204,59 @@ const retryAfter = 2 * time.Second
 // Run captures until ctx ends. A source that cannot be reached is tried again; a
 // dataset that cannot go on stops alone. Run returns an error only for what no
 // retry can mend.
+//
+// It runs sessions, one after the other: each begins as a new process would, from what is
+// durable. So a mapping that is changed while capture runs, a dataset that goes on, and a source
+// whose log was given up take the road that a restart takes, and lose as little.
 func (c *Capture) Run(ctx context.Context) error {
-	position, err := c.prepare(ctx)
-	if err != nil {
-		return err
+	for lost := 0; ; {
+		err := c.runSession(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		var next *restart
+		if !errors.As(err, &next) {
+			return err
+		}
+		if next.code != GapLost {
+			lost = 0
+		} else if lost++; lost > 1 && pause(ctx, retryAfter) != nil {
+			return nil // the source loses its log again at once: no hurry
+		}
+		if next.code != "" {
+			if err := c.abandon(ctx, next); err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return err
+			}
+		}
 	}
-	close(c.started)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return c.sealer.run(ctx) })
-	group.Go(func() error { return c.stream(ctx, position) })
-	group.Go(func() error { return c.control(ctx) })
-	group.Go(func() error { return c.report(ctx) })
-	err = group.Wait()
-	if errors.Is(err, context.Canceled) {
-		return nil
+}
+
+func (c *Capture) runSession(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	c.newSession()
+	c.mu.Lock()
+	c.begin = func(r *restart) { end(r) }
+	announce := c.session
+	c.session = make(chan struct{})
+	c.mu.Unlock()
+	position, err := c.prepare(ctx)
+	close(announce)
+	if err == nil {
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error { return c.sealer.run(ctx) })
+		group.Go(func() error { return c.stream(ctx, position) })
+		group.Go(func() error { return c.control(ctx) })
+		group.Go(func() error { return c.report(ctx) })
+		group.Go(func() error { return c.guard(ctx) })
+		err = group.Wait()
+	}
+	var asked *restart
+	if errors.As(context.Cause(ctx), &asked) {
+		return asked
 	}
 	return err
 }
@@ -177,6 +273,9 @@ func (c *Capture) prepare(ctx context.Context) (lienthong.Position, error) {
 		}
 		if ctx.Err() != nil {
 			return position, ctx.Err()
+		}
+		if connector.HistoryLost(err) {
+			return position, &restart{code: GapLost, err: err}
 		}
 		c.fail(ctx, "source not ready", err)
 		if err := pause(ctx, retryAfter); err != nil {
@@ -216,20 +315,8 @@ func (c *Capture) tryPrepare(ctx context.Context) (lienthong.Position, error) {
 	if err != nil {
 		return lienthong.Position{}, fmt.Errorf("capture: list tables: %w", err)
 	}
-	c.datasets, c.tables, c.byTable = nil, nil, nil
-	for _, definition := range c.Definitions {
-		d := &dataset{definition: definition, stream: lienthong.Stream{Node: c.Node, Dataset: definition.Dataset}}
-		c.datasets = append(c.datasets, d)
-		if err := c.openDataset(ctx, d, tables); err != nil {
-			if lienthong.ErrorCode(err) == "internal" {
-				return lienthong.Position{}, err
-			}
-			d.stop(err)
-			c.Log.ErrorContext(ctx, "dataset stopped", slog.String("dataset", definition.Dataset.String()), slog.Any("error", err))
-			continue
-		}
-		c.tables = append(c.tables, d.table.Name)
-		c.byTable = append(c.byTable, d)
+	if err := c.openDatasets(ctx, tables); err != nil {
+		return lienthong.Position{}, err
 	}
 	if len(c.tables) == 0 {
 		var problems []error
@@ -238,7 +325,56 @@ func (c *Capture) tryPrepare(ctx context.Context) (lienthong.Position, error) {
 		}
 		return lienthong.Position{}, errors.Join(problems...)
 	}
-	return c.Source.Start(ctx, c.tables)
+	released := c.released()
+	if released {
+		if err := c.awaitRoom(ctx); err != nil {
+			return lienthong.Position{}, err
+		}
+	}
+	position, err := c.Source.Start(ctx, c.tables)
+	if err == nil && released {
+		err = c.retake(ctx, position)
+	}
+	return position, err
+}
+
+// openDatasets compiles every definition. A dataset that cannot run stands still; its table
+// is read all the same when it can be.
+func (c *Capture) openDatasets(ctx context.Context, tables []connector.Table) error {
+	c.mu.Lock()
+	definitions, before := c.definitions, c.datasets
+	c.mu.Unlock()
+	var datasets, byTable []*dataset
+	var names []string
+	for _, definition := range definitions {
+		d := &dataset{definition: definition, stream: lienthong.Stream{Node: c.Node, Dataset: definition.Dataset}}
+		for _, earlier := range before {
+			if earlier.stream.Dataset == definition.Dataset {
+				d.inherit(earlier)
+			}
+		}
+		datasets = append(datasets, d)
+		readable, err := c.openDataset(ctx, d, tables)
+		if err != nil {
+			if lienthong.ErrorCode(err) == "internal" {
+				return err
+			}
+			if err := c.halt(ctx, d, err); err != nil {
+				return err
+			}
+		} else {
+			c.tell(definition.Dataset, "")
+		}
+		if readable {
+			names = append(names, d.table.Name)
+			byTable = append(byTable, d)
+		}
+	}
+	c.mu.Lock()
+	c.datasets, c.tables, c.byTable = datasets, names, byTable
+	c.mu.Unlock()
+	c.startedOnce.Do(func() { close(c.started) })
+	return nil
 }
 
 // stream delivers changes to the sink and starts again when the source fails.
@@ -254,44 +390,50 @@ func (c *Capture) stream(ctx context.Context, after lienthong.Position) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		var fatal *fatalError
-		if errors.As(err, &fatal) {
-			return fatal.err
+		if connector.HistoryLost(err) {
+			return &restart{code: GapLost, err: err}
 		}
 		c.fail(ctx, "source stopped streaming", err)
+		if strings.HasSuffix(lienthong.ErrorCode(err), ".schema_changed") {
+			// A table is not what it was: the session that follows looks at all of them, and
+			// stops the one alone.
+			if err := pause(ctx, retryAfter); err != nil {
+				return err
+			}
+			return &restart{err: err}
+		}
 		if err := pause(ctx, retryAfter); err != nil {
 			return err
 		}
 	}
 }
 
-// fatalError marks what comes from our side of the sink, not from the source.
-type fatalError struct{ err error }
-
-func (e *fatalError) Error() string { return e.err.Error() }
-func (e *fatalError) Unwrap() error { return e.err }
-
 // Reconcile compares the source with the hub now. It returns when the source's
 // digests are in the spool; the result comes from the hub.
 func (c *Capture) Reconcile(ctx context.Context) error {
-	done := make(chan error, 1)
-	select {
-	case c.reconcile <- done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		done := make(chan error, 1)
+		select {
+		case c.reconcile <- done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		select {
+		case err := <-done:
+			if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+				continue // a session has ended; the next one compares
+			}
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
 // Repair sends whole digest buckets again, in the background.
 func (c *Capture) Repair(dataset lienthong.DatasetID, buckets []int) {
 	select {
-	case c.repairs <- repairTask{dataset, buckets}:
+	case c.repairs <- repairTask{dataset: dataset, buckets: buckets}:
 	default: // the next reconciliation asks again
 	}
 }
@@ -306,6 +448,7 @@ func (c *Capture) control(ctx context.Context) error {
 		schedule = tick.C
 	}
 	c.needSnapshot()
+	c.needComparison()
 	for {
 		var err error
 		what := "reconciliation put off"
@@ -319,6 +462,12 @@ func (c *Capture) control(ctx context.Context) error {
 			} else if c.ReconcileEvery > 0 {
 				err = c.reconcileAll(ctx)
 				c.soon(err)
+			} else {
+				c.needComparison()
+			}
+		case <-c.gaps:
+			if err = c.compareGaps(ctx); err != nil {
+				time.AfterFunc(retryAfter, c.needComparison)
 			}
 		case done := <-c.reconcile:
 			err = c.reconcileAll(ctx)
@@ -328,8 +477,8 @@ func (c *Capture) control(ctx context.Context) error {
 			c.soon(err)
 		case task := <-c.repairs:
 			what = "repair put off"
-			if err = c.repair(ctx, task); err == nil {
-				err = c.reconcileAll(ctx)
+			if err = c.repair(ctx, task); err == nil && !task.restart {
+				err = c.compare(ctx, func(d *dataset) bool { return d.stream.Dataset == task.dataset })
 			}
 			c.soon(err)
 		}
@@ -351,6 +500,14 @@ func (c *Capture) soon(err error) {
 	}
 }
 
+// needComparison asks for a comparison of the datasets that have a gap.
+func (c *Capture) needComparison() {
+	select {
+	case c.gaps <- struct{}{}:
+	default:
+	}
+}
+
 func (c *Capture) needSnapshot() {
 	select {
 	case c.again <- struct{}{}:
@@ -367,9 +524,12 @@ type Status struct {
 	SnapshotDone int64               `json:"snapshot_done"`
 	SnapshotRows int64               `json:"snapshot_rows"` // expected; 0 when no snapshot runs
 	ShapeVersion int                 `json:"shape_version"`
-	LastAt       int64               `json:"last_at"`           // source time of the newest change read, microseconds
-	Stopped      string              `json:"stopped,omitempty"` // code of what stops the dataset
-	Failure      string              `json:"failure,omitempty"` // code of what stops the source
+	LastAt       int64               `json:"last_at"`              // source time of the newest change read, microseconds
+	Filtered     int64               `json:"filtered,omitempty"`   // rows that do not belong to the dataset, as of the last comparison
+	Stopped      string              `json:"stopped,omitempty"`    // code of what stops the dataset
+	Difference   *Difference         `json:"difference,omitempty"` // the same in words, with what to do
+	Gap          *Gap                `json:"gap,omitempty"`        // changes that were not taken for a while, until both ends were found equal
+	Failure      string              `json:"failure,omitempty"`    // code of what stops the source
 }
 
 // Statuses tells where each dataset is. It is empty until the source was reached
@@ -384,8 +544,11 @@ func (c *Capture) Statuses() []Status {
 	if f := c.failure.Load(); f != nil {
 		failure = *f
 	}
+	c.mu.Lock()
+	datasets := slices.Clone(c.datasets)
+	c.mu.Unlock()
 	var all []Status
-	for _, d := range c.datasets {
+	for _, d := range datasets {
 		s := d.status()
 		s.Failure = failure
 		all = append(all, s)

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 
 	"github.com/lienthong/lienthong"
@@ -25,8 +24,6 @@ import (
 	"github.com/lienthong/lienthong/internal/dictionary"
 	"github.com/lienthong/lienthong/internal/store"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type signer struct{}
 

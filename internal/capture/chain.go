@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/lienthong/lienthong"
@@ -51,13 +52,15 @@ type parcel struct {
 	last    lienthong.Position
 	bucket  *int
 	mark    string // checkpoint
+	begin   bool   // the chain begins anew with it: it names no batch before it
 }
 
 // shipment is what must be durable together: the parcels of one flush, then what
 // follows from their durability.
 type shipment struct {
 	parcels      []parcel
-	observations map[*dataset][]Observation // saved before the batches are spooled
+	observations map[*dataset][]Observation // what opens is saved before the batches are spooled, what closes after
+	members      map[*dataset]MemberChange  // likewise: who joins before, who leaves after
 	// durable runs after all parcels are in the spool: it acknowledges the source or
 	// marks a chunk as done. It is run again until it succeeds.
 	durable func(ctx context.Context) error
@@ -76,6 +79,8 @@ type sealer struct {
 	sealed  func(*batch.Sealed)
 	buffers chan []byte // raw rows, to be used again
 	idle    func()      // called when no live shipment waits
+	// appending is odd while the spool takes a batch, and another number each time.
+	appending atomic.Uint64
 	// trouble hears what keeps the node from remembering; nil when that is over.
 	trouble func(context.Context, error)
 }
@@ -107,18 +112,28 @@ func (s *sealer) ship(ctx context.Context, next shipment) error {
 	if err := s.observe(ctx, next.observations, true); err != nil {
 		return err
 	}
+	if err := s.enrol(ctx, next.members, true); err != nil {
+		return err
+	}
 	for i := range next.parcels {
 		p := &next.parcels[i]
 		c := p.dataset.chain
+		previous := c.digest
+		if p.begin {
+			previous = ""
+		}
 		sealed, err := s.seal.Seal(lienthong.BatchHeader{
 			Stream: c.stream, Sequence: c.sequence + 1, Kind: p.kind, ShapeVersion: p.shape,
-			First: p.first, Last: p.last, Count: p.count, Previous: c.digest, Sealed: s.now(),
+			First: p.first, Last: p.last, Count: p.count, Previous: previous, Sealed: s.now(),
 			Bucket: p.bucket, Checkpoint: p.mark,
 		}, p.raw)
 		if err != nil {
 			return err
 		}
-		if err := s.spool.Append(ctx, sealed); err != nil {
+		s.appending.Add(1)
+		err = s.spool.Append(ctx, sealed)
+		s.appending.Add(1)
+		if err != nil {
 			return fmt.Errorf("capture: spool %s #%d: %w", c.stream, c.sequence+1, err)
 		}
 		c.sequence, c.digest = sealed.Header.Sequence, sealed.Digest()
@@ -128,6 +143,9 @@ func (s *sealer) ship(ctx context.Context, next shipment) error {
 		}
 	}
 	if err := s.observe(ctx, next.observations, false); err != nil {
+		return err
+	}
+	if err := s.enrol(ctx, next.members, false); err != nil {
 		return err
 	}
 	s.step("after spool")
@@ -181,6 +199,25 @@ func (s *sealer) observe(ctx context.Context, all map[*dataset][]Observation, op
 		err := s.persist(ctx, func(ctx context.Context) error { return s.state.Observe(ctx, d.stream.Dataset, part) })
 		if err != nil {
 			return fmt.Errorf("capture: save findings of %s: %w", d.stream, err)
+		}
+	}
+	return nil
+}
+
+// enrol saves who joined before the batches are spooled, and who left after: what is
+// remembered is never less than what the hub may have.
+func (s *sealer) enrol(ctx context.Context, all map[*dataset]MemberChange, joining bool) error {
+	for d, change := range all {
+		part := MemberChange{Joined: change.Joined}
+		if !joining {
+			part = MemberChange{Cleared: change.Cleared, Left: change.Left}
+		}
+		if !part.Cleared && len(part.Joined)+len(part.Left) == 0 {
+			continue
+		}
+		err := s.persist(ctx, func(ctx context.Context) error { return s.state.SaveMembers(ctx, d.stream.Dataset, part) })
+		if err != nil {
+			return fmt.Errorf("capture: save members of %s: %w", d.stream, err)
 		}
 	}
 	return nil

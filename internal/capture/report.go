@@ -49,10 +49,9 @@ func (c *Capture) reportOne(ctx context.Context, d *dataset, sent map[*dataset]s
 	if sent[d] == string(same) {
 		return nil
 	}
-	report.Counters.At = c.Now().UnixMicro()
-	body, err := json.Marshal(report)
+	body, err := c.encodeReport(d, &report)
 	if err != nil {
-		return fmt.Errorf("capture: encode report of %s: %w", d.stream.Dataset, err)
+		return err
 	}
 	sent[d] = string(same)
 	d.mu.Lock()
@@ -61,6 +60,24 @@ func (c *Capture) reportOne(ctx context.Context, d *dataset, sent map[*dataset]s
 	return send(ctx, c.sealer.bulk, shipment{parcels: []parcel{{
 		dataset: d, kind: lienthong.ReportBatch, shape: version, raw: body,
 	}}})
+}
+
+// reportBody is the report as of now.
+func (c *Capture) reportBody(ctx context.Context, d *dataset) ([]byte, error) {
+	report, err := c.qualityReport(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return c.encodeReport(d, &report)
+}
+
+func (c *Capture) encodeReport(d *dataset, report *quality.Report) ([]byte, error) {
+	report.Counters.At = c.Now().UnixMicro()
+	body, err := json.Marshal(report)
+	if err != nil {
+		return nil, fmt.Errorf("capture: encode report of %s: %w", d.stream.Dataset, err)
+	}
+	return body, nil
 }
 
 // qualityReport counts what is open now.
@@ -93,9 +110,9 @@ func (c *Capture) qualityReport(ctx context.Context, d *dataset) (quality.Report
 	for i := range counters.Rules {
 		rule := &counters.Rules[i]
 		rule.Open = open[FindingKey(rule.Code, rule.Field)]
-		if rule.Blocking {
-			counters.Quarantined += rule.Open
-		}
+	}
+	if counters.Quarantined, err = c.State.HeldRecords(ctx, definition.Dataset); err != nil {
+		return quality.Report{}, fmt.Errorf("capture: count held records of %s: %w", definition.Dataset, err)
 	}
 	findings, err := c.State.RecentFindings(ctx, definition.Dataset, reportFindings)
 	if err != nil {

@@ -3,7 +3,6 @@ package capture
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -19,7 +18,13 @@ type sink struct {
 	capture *Capture
 	ctx     context.Context // of the stream being delivered; the contract's methods have none
 
-	shipping atomic.Int32 // live shipments not yet durable
+	shipping  atomic.Int32 // live shipments not yet durable
+	queued    atomic.Bool  // changes are collected that the sealer has no time for
+	busySince atomic.Int64 // when the stream last had nothing waiting and then something, microseconds; 0: it rests
+
+	// fits is the position at which the table of a dataset that stands still became one that it
+	// could run on; 0: none. Once that is acknowledged, a session can begin behind it.
+	fits atomic.Uint64
 
 	// ackMu has a lock of its own: the sealer takes it while the stream may hold mu and
 	// wait for the sealer.
@@ -50,6 +55,7 @@ type barrier struct {
 	position lienthong.Position
 	mark     string
 	reached  chan struct{}
+	which    func(*dataset) bool // the datasets to be compared
 	// workers are copies of those that the stream used up to here. The checkpoints name
 	// the versions of their shapes, so the view is read with them and no others.
 	workers map[*dataset]*worker
@@ -65,6 +71,13 @@ func (s *sink) restart(ctx context.Context, after lienthong.Position) {
 		s.capture.sealer.release(b.raw)
 	}
 	s.pending, s.builders, s.observations = nil, map[*dataset]*builder{}, map[*dataset][]Observation{}
+	for _, d := range s.capture.byTable {
+		if d.members != nil {
+			d.members.revert()
+		}
+	}
+	s.busySince.Store(0)
+	s.queued.Store(false)
 	s.committed = after
 	if s.shipped.Before(after) {
 		s.shipped = after
@@ -82,6 +95,9 @@ func (s *sink) Begin(pos lienthong.Position, _ int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = pos
+	if s.busySince.Load() == 0 {
+		s.busySince.Store(s.capture.Now().UnixMicro())
+	}
 	if s.barrier != nil && s.barrier.position.Before(pos) {
 		return s.pass()
 	}
@@ -98,12 +114,18 @@ func (s *sink) Change(row *connector.Row) error {
 	}
 	w := d.live
 	o := w.take(row)
-	if row.Op == lienthong.Upsert && hasUnchanged(row.Values) && d.baseMissing(w.id, s.current) {
+	if row.Op == lienthong.Upsert && hasUnchanged(row.Values) && (d.baseMissing(w.id, s.current) || d.members != nil && d.movesIn(w, o)) {
 		if completer, can := s.capture.Source.(connector.Completer); can {
 			if err := completer.Complete(s.ctx, row.Table, row.Values); err != nil {
 				return fmt.Errorf("capture: complete a row of %s: %w", d.stream.Dataset, err)
 			}
 			o = w.take(row)
+		}
+	}
+	if d.members != nil {
+		var travels bool
+		if o, travels = w.belongs(o); !travels {
+			return nil
 		}
 	}
 	d.read.Add(1)
@@ -144,8 +166,12 @@ func (d *dataset) baseMissing(id []byte, at lienthong.Position) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_, wasOpen := d.open[string(id)]
-	return wasOpen || !d.snapshot || !d.base.Before(at)
+	return wasOpen || !d.snapshot || !d.base.Before(at) || d.gap != nil
 }
+
+// movesIn reports whether a row that leaves something unsaid may be of a record that the
+// hub does not have, and that belongs to it now.
+func (d *dataset) movesIn(w *worker, o outcome) bool { return o != outside && !d.members.has(w.id) }
 
 // caughtUp says that the stream has delivered everything from before now.
 func (d *dataset) caughtUp() {
@@ -154,15 +180,6 @@ func (d *dataset) caughtUp() {
 	if d.snapshot {
 		d.base = lienthong.Position{}
 	}
-}
-
-func hasUnchanged(values []lienthong.Value) bool {
-	for i := range values {
-		if values[i].State == lienthong.Unchanged {
-			return true
-		}
-	}
-	return false
 }
 
 // Truncate implements connector.Sink: the hub is told to drop every older row.
@@ -177,10 +194,31 @@ func (s *sink) Truncate(table int, version, at int64) error {
 		return err
 	}
 	all := lienthong.AllBuckets
-	return s.hand(shipment{parcels: []parcel{{
+	next := shipment{parcels: []parcel{{
 		dataset: d, kind: lienthong.RepairBatch, shape: d.worker.shape.Version, bucket: &all,
 		first: s.committed, last: lienthong.Position{Order: uint64(version)},
-	}}})
+	}}}
+	if d.members != nil {
+		d.members.clear()
+		next.members = map[*dataset]MemberChange{d: {Cleared: true}}
+	}
+	next.observations = map[*dataset][]Observation{d: d.emptied(version, s.capture.Now().UnixMicro())}
+	return s.hand(next)
+}
+
+// emptied closes the findings of every record that a truncate took away.
+func (d *dataset) emptied(version, at int64) []Observation {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var gone []Observation
+	for id, opened := range d.open {
+		if opened < version {
+			gone = append(gone, Observation{ID: id, At: at, Gone: true})
+			delete(d.open, id)
+			delete(d.overrides, id)
+		}
+	}
+	return gone
 }
 
 // Schema implements connector.Sink. A change that the mapping can take becomes the
@@ -190,6 +228,13 @@ func (s *sink) Schema(table int, now connector.Table) error {
 	defer s.mu.Unlock()
 	d := s.capture.byTable[table]
 	if d.stopped() != nil {
+		d.mu.Lock()
+		d.table = now
+		saved := d.saved
+		d.mu.Unlock()
+		if _, err := s.capture.fit(d, &now, &saved); err == nil {
+			s.fits.Store(s.current.Order)
+		}
 		return nil
 	}
 	if err := s.ship(); err != nil {
@@ -197,33 +242,55 @@ func (s *sink) Schema(table int, now connector.Table) error {
 	}
 	c := s.capture
 	d.mu.Lock()
-	before := d.worker.shape
-	previous := d.table
-	d.table = now
+	saved := d.saved
+	saved.Shape = d.worker.shape
 	d.mu.Unlock()
-	worker, err := c.compile(d, before)
-	if err == nil {
-		err = checkIdentity(d, worker.shape)
-	}
+	worker, err := c.fit(d, &now, &saved)
 	if err != nil {
 		d.mu.Lock()
-		d.table = previous
+		d.table = now
 		d.mu.Unlock()
-		d.stop(err)
-		c.Log.ErrorContext(s.ctx, "dataset stopped by a schema change", slog.String("dataset", d.stream.Dataset.String()), slog.Any("error", err))
-		return nil
+		return c.halt(s.ctx, d, explain(d, saved.Baseline.Layout, &now, err))
+	}
+	before := saved.Shape
+	if worker.shape.Version != before.Version {
+		next, err := c.shapeShipment(d, worker.shape)
+		if err != nil {
+			return err
+		}
+		if err := s.hand(next); err != nil {
+			return err
+		}
 	}
 	d.mu.Lock()
+	d.table = now
 	d.worker, d.live = worker, worker.clone()
 	d.mu.Unlock()
-	if worker.shape.Version == before.Version {
+	d.sent(worker.shape)
+	return s.followed(d, &now, worker.shape.Version != before.Version)
+}
+
+// followed keeps what the dataset runs on now. A column that is new to the hub can hold
+// values that no change tells of, such as a default: both ends are compared.
+func (s *sink) followed(d *dataset, now *connector.Table, reshaped bool) error {
+	c := s.capture
+	baseline := Baseline{Layout: layoutOf(now), Mapping: mappingDigest(d.definition)}
+	if err := c.State.SaveBaseline(s.ctx, d.stream.Dataset, baseline); err != nil {
+		return fmt.Errorf("capture: save what %s was compiled from: %w", d.stream.Dataset, err)
+	}
+	d.mu.Lock()
+	d.saved.Baseline = baseline
+	compare := reshaped && d.snapshot && (d.gap == nil || d.gap.Code == GapSchema)
+	d.mu.Unlock()
+	if !compare {
 		return nil
 	}
-	next, err := c.shapeShipment(d, worker.shape)
-	if err != nil {
+	at := c.Now().UnixMicro()
+	if err := c.saveGap(s.ctx, d, &Gap{Code: GapSchema, Since: at, Resumed: at}); err != nil {
 		return err
 	}
-	return s.hand(next)
+	c.needComparison()
+	return nil
 }
 
 // Commit implements connector.Sink.
@@ -240,6 +307,7 @@ func (s *sink) Commit(pos lienthong.Position) error {
 func (s *sink) Idle() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.busySince.Store(0)
 	for _, d := range s.capture.byTable {
 		d.caughtUp()
 	}
@@ -255,6 +323,7 @@ func (s *sink) Idle() error {
 	if s.shipping.Load() == 0 {
 		return s.ship()
 	}
+	s.queued.Store(len(s.pending) > 0)
 	return nil
 }
 
@@ -286,8 +355,13 @@ func (s *sink) pass() error {
 	var marks shipment
 	b.workers = make(map[*dataset]*worker, len(s.capture.byTable))
 	for _, d := range s.capture.byTable {
-		if d.stopped() == nil {
+		if d.stopped() == nil && b.which(d) {
 			b.workers[d] = d.worker.clone()
+			d.mu.Lock()
+			if d.gap != nil && d.gap.Resumed > 0 {
+				d.marks = append(d.marks, b.mark)
+			}
+			d.mu.Unlock()
 			marks.parcels = append(marks.parcels, parcel{
 				dataset: d, kind: lienthong.CheckpointBatch, shape: d.worker.shape.Version, mark: b.mark,
 				first: b.position, last: b.position,
@@ -301,7 +375,8 @@ func (s *sink) pass() error {
 // ship hands over what is collected. Called with mu held.
 func (s *sink) ship() error {
 	s.wanted = false
-	next := shipment{observations: s.observations}
+	s.queued.Store(false)
+	next := shipment{observations: s.observations, members: s.joins()}
 	for _, d := range s.pending {
 		b := s.builders[d]
 		next.parcels = append(next.parcels, parcel{
@@ -312,7 +387,7 @@ func (s *sink) ship() error {
 	}
 	s.pending, s.observations = nil, map[*dataset][]Observation{}
 	position := s.committed
-	if len(next.parcels) == 0 && len(next.observations) == 0 && !s.shipped.Before(position) {
+	if len(next.parcels) == 0 && len(next.observations) == 0 && len(next.members) == 0 && !s.shipped.Before(position) {
 		return nil
 	}
 	s.shipped = position
@@ -327,6 +402,9 @@ func (s *sink) ship() error {
 		s.ackMu.Lock()
 		s.acked = position
 		s.ackMu.Unlock()
+		if at := s.fits.Load(); at != 0 && at <= position.Order && s.fits.CompareAndSwap(at, 0) {
+			s.capture.lookAgain()
+		}
 		return nil
 	}
 	if s.capture.AcknowledgeEarly {
@@ -335,6 +413,23 @@ func (s *sink) ship() error {
 		}
 	}
 	return s.hand(next)
+}
+
+// joins collects what the stream has changed about the records that the hub may have.
+func (s *sink) joins() map[*dataset]MemberChange {
+	var all map[*dataset]MemberChange
+	for _, d := range s.pending {
+		if d.members == nil {
+			continue
+		}
+		if change, any := d.members.change(); any {
+			if all == nil {
+				all = map[*dataset]MemberChange{}
+			}
+			all[d] = change
+		}
+	}
+	return all
 }
 
 func (s *sink) hand(next shipment) error {

@@ -1,6 +1,7 @@
 package dictionary
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,6 +26,9 @@ func (d *Dictionary) Compile(def *Definition, columns []lienthong.Column, versio
 			"the dataset is a state secret and may not travel by civil cryptography",
 			"dùng hệ thống của Ban Cơ yếu Chính phủ / use the systems of the Government Cipher Committee")
 	}
+	if def.NamesWholeRows() {
+		c.wholeRow()
+	}
 	for i := range def.Columns {
 		c.column(&def.Columns[i])
 	}
@@ -33,6 +37,10 @@ func (d *Dictionary) Compile(def *Definition, columns []lienthong.Column, versio
 	}
 	c.identity()
 	c.rules()
+	c.rows()
+	if len(c.problems.list) == 0 {
+		c.handling()
+	}
 	if err := c.problems.err(); err != nil {
 		return nil, err
 	}
@@ -54,6 +62,8 @@ type compiler struct {
 	used       []bool // by source column: some mapping uses it
 	mapper     *Mapper
 	unsure     bool // a mapping was refused, so a missing field may be only its consequence
+	handlings  []treatment
+	absent     []string // fields of optional columns that the source does not have
 }
 
 // find returns the source column with the name.
@@ -84,6 +94,14 @@ func (c *compiler) find(name string, line int) (int, bool) {
 // column compiles one mapping into a field and its plan.
 func (c *compiler) column(m *ColumnMapping) {
 	before := len(c.problems.list)
+	if m.Optional && c.lacks(m) {
+		name := m.Field
+		if element, known := c.dictionary.Element(m.Element); known && name == "" {
+			name = element.Name
+		}
+		c.absent = append(c.absent, name)
+		return
+	}
 	element, known := c.dictionary.Element(m.Element)
 	if !known {
 		hint := "lienthong dictionary elements"
@@ -114,6 +132,26 @@ func (c *compiler) column(m *ColumnMapping) {
 	c.route(m, &p, layouts)
 	c.addField(m, element, p)
 	c.unsure = c.unsure || len(c.problems.list) > before
+}
+
+// lacks reports whether the source misses a column of the mapping.
+func (c *compiler) lacks(m *ColumnMapping) bool {
+	for _, name := range append([]string{m.Column}, m.Columns...) {
+		if name != "" && !slices.ContainsFunc(c.columns, func(column lienthong.Column) bool { return column.Name == name }) {
+			return true
+		}
+	}
+	return false
+}
+
+// wholeRow adds the field that names a row by all its values.
+func (c *compiler) wholeRow() {
+	c.mapper.columns, c.mapper.rowHash = c.columns, sha256.New()
+	c.mapper.Shape.Fields = append(c.mapper.Shape.Fields, lienthong.Field{
+		Name: rowField, Kind: lienthong.Text, LabelVi: "Mã dòng (băm mọi giá trị)", LabelEn: "Row (hash of all values)", Required: true,
+	})
+	c.mapper.plans = append(c.mapper.plans, plan{route: routeParse, to: lienthong.Text, row: true})
+	c.handlings = append(c.handlings, treatment{how: KeepValue})
 }
 
 // transforms compiles the steps and returns the layouts, which are not steps.
@@ -208,6 +246,11 @@ func (c *compiler) addField(m *ColumnMapping, element *Element, p plan) {
 	}
 	c.mapper.Shape.Fields = append(c.mapper.Shape.Fields, field)
 	c.mapper.plans = append(c.mapper.plans, p)
+	t := treatment{how: m.Handling, key: m.Key, first: m.First, last: m.Last}
+	if t.how == "" {
+		t.how = KeepValue
+	}
+	c.handlings = append(c.handlings, t)
 }
 
 // keepOthers lets the columns that no mapping names flow as they are. What they
@@ -226,6 +269,7 @@ func (c *compiler) keepOthers() {
 			Name: c.keptName(column.Name), Kind: column.Kind, LabelVi: column.Name, LabelEn: column.Name, Personal: true,
 		})
 		c.mapper.plans = append(c.mapper.plans, p)
+		c.handlings = append(c.handlings, treatment{how: KeepValue})
 	}
 }
 
@@ -250,6 +294,10 @@ func (c *compiler) keptName(column string) string {
 
 func (c *compiler) identity() {
 	shape := c.mapper.Shape
+	if c.def.NamesWholeRows() {
+		shape.Identity = []int{0}
+		return
+	}
 	for _, name := range c.def.Identity {
 		i := shape.FieldIndex(name)
 		switch {
@@ -306,10 +354,17 @@ func (c *compiler) rules() {
 		if number := rule.Check.PersonNumber; number != nil {
 			names = append(names, number.BirthDate, number.Sex)
 		}
+		absent := false
 		for _, name := range names {
-			if name != "" && c.mapper.Shape.FieldIndex(name) < 0 && !c.unsure {
+			if name == "" || c.mapper.Shape.FieldIndex(name) >= 0 {
+				continue
+			}
+			if absent = absent || slices.Contains(c.absent, name); !absent && !c.unsure {
 				c.noField("rule.field", rule.Line, what, name)
 			}
+		}
+		if absent {
+			continue // what it is about is not there
 		}
 		if id := rule.Check.CodeList; id != "" {
 			if _, found := c.dictionary.CodeList(id); !found {
@@ -321,7 +376,7 @@ func (c *compiler) rules() {
 	for i := range c.def.SetRules {
 		rule := &c.def.SetRules[i]
 		for _, name := range rule.fields() {
-			if c.mapper.Shape.FieldIndex(name) < 0 && !c.unsure {
+			if c.mapper.Shape.FieldIndex(name) < 0 && !c.unsure && !slices.Contains(c.absent, name) {
 				c.noField("rule.field", rule.Line, "rule "+rule.Code, name)
 			}
 		}

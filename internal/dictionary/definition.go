@@ -7,12 +7,17 @@ import "github.com/lienthong/lienthong"
 // dictionary's form, and which rules hold. It is written as YAML, one file per
 // dataset, and read by ParseDefinition.
 type Definition struct {
-	Dataset  lienthong.DatasetID `yaml:"dataset"`
-	TitleVi  string              `yaml:"title_vi"`
-	TitleEn  string              `yaml:"title_en"`
-	Table    string              `yaml:"table"`    // the source's table, sheet or file pattern
-	Identity []string            `yaml:"identity"` // field names that together name a record; mapped from key columns
-	Columns  []ColumnMapping     `yaml:"columns"`
+	Dataset lienthong.DatasetID `yaml:"dataset"`
+	TitleVi string              `yaml:"title_vi"`
+	TitleEn string              `yaml:"title_en"`
+	Table   string              `yaml:"table"` // the source's table, sheet or file pattern
+	// Identity are the field names that together name a record; mapped from key columns. "*"
+	// alone names a record by all values of its row, for tables without a key: see WholeRow.
+	Identity []string `yaml:"identity"`
+	// Rows limits the dataset to rows of a territory or an area of work. A row must pass
+	// every filter; the others do not leave the node and are not counted.
+	Rows    []RowFilter     `yaml:"rows"`
+	Columns []ColumnMapping `yaml:"columns"`
 	// Others says what happens to source columns that no mapping names: "keep" lets
 	// them flow as they are, marked unmapped; "drop" (default) leaves them at home.
 	Others   string    `yaml:"others"`
@@ -47,7 +52,27 @@ type ColumnMapping struct {
 	// (1.234,5 becomes 1234.5), "utc" (times without an offset are UTC, not Vietnam time).
 	Transforms []string `yaml:"transforms"`
 	Required   *bool    `yaml:"required"` // overrides the element
-	Line       int      `yaml:"-"`
+	// Optional: the source may not have the column. The field is left out of the shape then.
+	Optional bool `yaml:"optional"`
+	// Handling is what leaves the node of a value: keep (default), drop, mask, hash, token.
+	// Checks see the value as it is, whatever leaves.
+	Handling string `yaml:"handling"`
+	Key      string `yaml:"key"`   // of hash and token: the name of the node's key; equal names make equal values joinable
+	First    int    `yaml:"first"` // of mask: so many characters at the beginning stay
+	Last     int    `yaml:"last"`  // of mask: so many characters at the end stay
+	Line     int    `yaml:"-"`
+}
+
+// RowFilter is one condition that a row must meet: its value is one of In, or starts with
+// one of Prefix, or is the code of a commune of the province Under as units are today. A row
+// without a value does not meet it.
+type RowFilter struct {
+	Field  string   `yaml:"field"`  // of the mapped row
+	Column string   `yaml:"column"` // instead of Field: of the source, as the source writes it
+	In     []string `yaml:"in"`
+	Prefix []string `yaml:"prefix"`
+	Under  string   `yaml:"under"` // code of a province
+	Line   int      `yaml:"-"`
 }
 
 // Rule is a check of one row. Rules are data; package quality compiles them.

@@ -1,11 +1,16 @@
 package dictionary
 
 import (
+	"crypto/sha256"
+	"hash"
+	"slices"
+
 	"github.com/lienthong/lienthong"
 	"golang.org/x/text/unicode/norm"
 )
 
-// Mapper turns rows of a source into rows of a shape. It owns a scratch buffer: one
+// Mapper turns rows of a source into rows of a shape: Map makes the row that rules are
+// about, Scope says whether it belongs to the dataset, Handle makes the row that travels. It owns a scratch buffer: one
 // goroutine uses it at a time, and what Map returns is valid until the next Map of the
 // same Mapper and as long as the source row is. Clone gives another one.
 type Mapper struct {
@@ -15,6 +20,15 @@ type Mapper struct {
 	mapped  int
 	total   int
 	scratch []byte
+
+	checked    *lienthong.Shape // nil: the same as Shape
+	treatments []treatment      // one per field of Shape; nil when nothing is handled
+	filters    []rowFilter
+	columns    []lienthong.Column // of the source, when rows are named by all of them
+	rowHash    hash.Hash
+	// Buffers of Handle, Scope and rowID.
+	handled, text1, packed, sum []byte
+
 	// composer is kept because the package's Append allocates its buffer each time.
 	composer norm.Iter
 }
@@ -28,6 +42,7 @@ type plan struct {
 	from    lienthong.Kind
 	to      lienthong.Kind
 	kept    bool // an unmapped column: flows as it is
+	row     bool // the identity of the whole row
 	steps   []step
 	layouts []layout
 	zone    int64 // offset of times that have none, microseconds
@@ -43,14 +58,22 @@ func (m *Mapper) Rules() []Rule { return m.rules }
 
 // Clone returns a mapper for another goroutine.
 func (m *Mapper) Clone() *Mapper {
-	return &Mapper{
+	clone := &Mapper{
 		Shape: m.Shape, plans: m.plans, rules: m.rules, mapped: m.mapped, total: m.total,
 		scratch: make([]byte, 0, cap(m.scratch)),
+		checked: m.checked, treatments: slices.Clone(m.treatments), filters: m.filters, columns: m.columns,
 	}
+	for i := range clone.treatments {
+		clone.treatments[i].bind(clone.treatments[i].secret)
+	}
+	if m.rowHash != nil {
+		clone.rowHash = sha256.New()
+	}
+	return clone
 }
 
-// Map fills dst, one value per field of the shape, from src, one value per column
-// that Compile was given. Values of dst may share bytes with src.
+// Map fills dst, one value per field of Checked, from src, one value per column that
+// Compile was given. Values of dst may share bytes with src.
 func (m *Mapper) Map(src, dst []lienthong.Value) {
 	m.scratch = m.scratch[:0]
 	for i := range m.plans {
@@ -73,6 +96,10 @@ func (m *Mapper) Map(src, dst []lienthong.Value) {
 			}
 			dst[i] = m.text(v.Bytes, v.Bytes)
 		default:
+			if p.row {
+				dst[i] = m.rowID(src)
+				continue
+			}
 			dst[i] = m.convert(p, src)
 		}
 	}

@@ -69,6 +69,12 @@ func (def *Definition) check(p *problems) {
 	for i := range def.Columns {
 		def.Columns[i].check(p, def.Codes)
 	}
+	if slices.Contains(def.Identity, WholeRow) && !def.NamesWholeRows() {
+		p.add(0, "definition.identity", "identity là * hoặc tên các trường, không phải cả hai", "identity is either * or names of fields", "")
+	}
+	for i := range def.Rows {
+		def.Rows[i].check(p)
+	}
 	codes := map[string]bool{}
 	for i := range def.Rules {
 		rule := &def.Rules[i]
@@ -108,6 +114,7 @@ func (m *ColumnMapping) check(p *problems, tables map[string]map[string]string) 
 		p.add(m.Line, "mapping.field", fmt.Sprintf("tên trường %q không đúng dạng", m.Field), fmt.Sprintf("%q is not a field name", m.Field),
 			"1-40 ký tự a-z 0-9 _, bắt đầu bằng chữ / 1-40 of a-z 0-9 _, starts with a letter; op, id, version, at are taken")
 	}
+	m.checkHandling(p)
 	for _, text := range m.Transforms {
 		name, argument, _ := strings.Cut(text, ":")
 		if name == "code" && tables[argument] != nil {

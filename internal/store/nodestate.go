@@ -15,7 +15,6 @@ import (
 
 	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/capture"
-	"github.com/lienthong/lienthong/internal/connector"
 )
 
 // NodeState is what a node remembers between runs: chain heads, shapes, the
@@ -73,11 +72,16 @@ func OpenNodeState(ctx context.Context, dir string) (*NodeState, error) {
 		return nil, fmt.Errorf("store: open node state: %w", err)
 	}
 	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, nodeSchema); err != nil {
+	if _, err := db.ExecContext(ctx, nodeSchema+receiptSchema+positionSchema); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("store: open node state in %s: %w", dir, err)
 	}
-	return &NodeState{db: db}, nil
+	s := &NodeState{db: db}
+	if err := s.migrate(ctx); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close closes the file.
@@ -119,23 +123,10 @@ func (s *NodeState) Load(ctx context.Context, dataset lienthong.DatasetID) (capt
 				return err
 			}
 		}
-		err = tx.QueryRowContext(ctx, `SELECT done FROM snapshots WHERE dataset = ?`, name).Scan(&saved.SnapshotDone)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		if err := loadSent(ctx, tx, name, &saved); err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, `SELECT chunk, done, rows FROM chunks WHERE dataset = ? ORDER BY number`, name)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			var c capture.SavedChunk
-			if err := rows.Scan(&c.Chunk, &c.Done, &c.Rows); err != nil {
-				return err
-			}
-			saved.Chunks = append(saved.Chunks, c)
-		}
-		return rows.Err()
+		return loadLedger(ctx, tx, name, &saved)
 	})
 	return saved, err
 }
@@ -153,53 +144,6 @@ func (s *NodeState) SaveHeads(ctx context.Context, receipts []lienthong.Receipt)
 			}
 		}
 		return nil
-	})
-}
-
-// SaveShape implements capture.State.
-func (s *NodeState) SaveShape(ctx context.Context, shape *lienthong.Shape) error {
-	text, err := json.Marshal(shape)
-	if err != nil {
-		return fmt.Errorf("store: encode shape: %w", err)
-	}
-	return s.tx(ctx, "save shape", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO shapes (dataset, shape) VALUES (?, ?)
-			ON CONFLICT (dataset) DO UPDATE SET shape = excluded.shape`, shape.Dataset.String(), string(text))
-		return err
-	})
-}
-
-// PlanSnapshot implements capture.State.
-func (s *NodeState) PlanSnapshot(ctx context.Context, dataset lienthong.DatasetID, chunks []connector.Chunk) error {
-	name := dataset.String()
-	return s.tx(ctx, "plan snapshot of "+name, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM chunks WHERE dataset = ?`, name); err != nil {
-			return err
-		}
-		for i, chunk := range chunks {
-			_, err := tx.ExecContext(ctx, `INSERT INTO chunks (dataset, number, chunk, done, rows) VALUES (?, ?, ?, 0, 0)`, name, i, string(chunk))
-			if err != nil {
-				return err
-			}
-		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO snapshots (dataset, done) VALUES (?, 0) ON CONFLICT (dataset) DO UPDATE SET done = 0`, name)
-		return err
-	})
-}
-
-// ChunkDone implements capture.State.
-func (s *NodeState) ChunkDone(ctx context.Context, dataset lienthong.DatasetID, index int, rows int64) error {
-	return s.tx(ctx, "finish a chunk", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE chunks SET done = 1, rows = ? WHERE dataset = ? AND number = ?`, rows, dataset.String(), index)
-		return err
-	})
-}
-
-// SnapshotDone implements capture.State.
-func (s *NodeState) SnapshotDone(ctx context.Context, dataset lienthong.DatasetID) error {
-	return s.tx(ctx, "finish a snapshot", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO snapshots (dataset, done) VALUES (?, 1) ON CONFLICT (dataset) DO UPDATE SET done = 1`, dataset.String())
-		return err
 	})
 }
 
@@ -236,6 +180,9 @@ func (s *NodeState) Observe(ctx context.Context, dataset lienthong.DatasetID, ob
 				if _, err := put.ExecContext(ctx, name, o.ID, f.Rule, f.Field, f.Blocking, f.At, string(text)); err != nil {
 					return err
 				}
+			}
+			if err := track(ctx, tx, name, o); err != nil {
+				return err
 			}
 		}
 		return noteQuarantine(ctx, tx, name, observations)
