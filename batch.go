@@ -44,6 +44,12 @@ type BatchHeader struct {
 	Checkpoint   string    `json:"checkpoint,omitempty"`
 }
 
+// Begins reports whether a chain begins with the batch: the first one of all, or a shape
+// by which the node says that nothing earlier need be waited for.
+func (h *BatchHeader) Begins() bool {
+	return h.Previous == "" && (h.Sequence == 1 || h.Kind == ShapeBatch)
+}
+
 // AllBuckets as the bucket of a repair batch means the whole stream: a batch
 // without rows then says that the source was emptied.
 const AllBuckets = -1

@@ -12,6 +12,7 @@ type Field struct {
 	Personal  bool   `json:"personal,omitempty"`   // a value of it is personal data and is masked wherever people read
 	MaxLength int    `json:"max_length,omitempty"` // characters, for text; 0 means no limit
 	Mapped    bool   `json:"mapped"`               // false: the column flows as it is, without a dictionary element
+	Handling  string `json:"handling,omitempty"`   // what the values are instead of those of the source: "mask", "hash", "token"
 }
 
 // Shape is a dataset's version of its elements. A shape never changes: a new

@@ -7,8 +7,12 @@
 // buffers what landing has not applied yet. So neither side relies on a broker's
 // acknowledgement, only on fsync at the node and on the hub's database commit.
 //
-// Subjects: batch.<node>.<database>.<dataset> from node to hub, control.<node> from
-// hub to node, status.<node> and beat for what may be lost.
+// A hub below another hub is a node, too: it relays the batches of the nodes behind
+// it, byte by byte as they signed them, from a spool of its own.
+//
+// Subjects: batch.<node>.<database>.<dataset> from node to hub, relay.<hub>.<database>.<dataset>
+// from a hub to the hub above, control.<node> from hub to node, heard.<node> back; status.<node>
+// and beat for what may be lost.
 package bus
 
 import (
@@ -131,10 +135,10 @@ func baseOptions(name, dir string) *server.Options {
 	}
 }
 
-func stream(ctx context.Context, js jetstream.JetStream, name, subject string, maxBytes int64) error {
+func stream(ctx context.Context, js jetstream.JetStream, name string, maxBytes int64, subjects ...string) error {
 	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name:       name,
-		Subjects:   []string{subject},
+		Subjects:   subjects,
 		Storage:    jetstream.FileStorage,
 		Retention:  jetstream.LimitsPolicy,
 		Discard:    jetstream.DiscardNew,
@@ -199,7 +203,12 @@ type Control struct {
 	Expect   *Expect         `json:"expect,omitempty"`
 	Repair   *Repair         `json:"repair,omitempty"`
 	// Reconcile asks the node to compare all its datasets with the hub now.
-	Reconcile bool `json:"reconcile,omitempty"`
+	// Of names the node that is meant; empty: whoever gets the message.
+	Reconcile bool   `json:"reconcile,omitempty"`
+	Of        string `json:"of,omitempty"`
+	// Restart asks the node to begin the chain of a stream anew: what the hub lacks is
+	// nowhere on the way any more.
+	Restart *lienthong.Stream `json:"restart,omitempty"`
 	// Result is what a comparison found, so that the owner's side can show it too.
 	Result *lienthong.Reconciliation `json:"result,omitempty"`
 }
@@ -208,6 +217,14 @@ type Control struct {
 type SignedReceipt struct {
 	Body      string `json:"body"`
 	Signature string `json:"signature"`
+}
+
+// ReceiptRef names a receipt of a hub above the hub, which the node says it has: it has
+// been written down and need not be told again.
+type ReceiptRef struct {
+	Stream   lienthong.Stream `json:"stream"`
+	Sequence uint64           `json:"sequence"`
+	Hub      string           `json:"hub"`
 }
 
 // Expect asks a node to send again from a sequence on.

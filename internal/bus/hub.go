@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +32,9 @@ type HubConfig struct {
 	Signer   batch.Signer
 	// Peer says which node is at the other end of a link, from its certificate. Required.
 	Peer func(tls.ConnectionState) (node string, err error)
-	Log  *slog.Logger
+	// Relays says whether a node may bring batches of nodes behind it. nil: none may.
+	Relays func(node string) bool
+	Log    *slog.Logger
 }
 
 // Hub receives batches of many nodes into one inbox and talks back to them.
@@ -45,11 +48,16 @@ type Hub struct {
 	stopRead context.CancelFunc
 	readers  sync.WaitGroup
 	purged   time.Time
+
+	mu      sync.Mutex
+	done    uint64        // the last number that Done was told
+	doneNow chan struct{} // closed when done grows
 }
 
 // Delivery is one message of the inbox, not yet verified.
 type Delivery struct {
 	Number      uint64 // its place in the inbox, for Done
+	Link        string // the node whose link or bundle brought it
 	HeaderBytes []byte
 	Signature   string
 	Payload     []byte
@@ -73,7 +81,7 @@ func StartHub(ctx context.Context, config HubConfig) (*Hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus: encode beat: %w", err)
 	}
-	h := &Hub{config: config, beat: beat, inbox: make(chan Delivery, 16), failed: make(chan error, 1)}
+	h := &Hub{config: config, beat: beat, inbox: make(chan Delivery, 16), failed: make(chan error, 1), doneNow: make(chan struct{})}
 	h.engine.log = config.Log
 	h.engine.options = func() *server.Options {
 		o := baseOptions(config.Name, config.Dir)
@@ -81,7 +89,7 @@ func StartHub(ctx context.Context, config HubConfig) (*Hub, error) {
 			Host: host, Port: port, NoAdvertise: true, IsolateLeafnodeInterest: true,
 			AuthTimeout: 10, TLSConfig: config.TLS, TLSTimeout: 10,
 		}
-		o.CustomClientAuthentication = doorkeeper{peer: config.Peer}
+		o.CustomClientAuthentication = doorkeeper{peer: config.Peer, relays: config.Relays}
 		return o
 	}
 	if err := free(ctx, config.Listen); err != nil {
@@ -91,7 +99,7 @@ func StartHub(ctx context.Context, config HubConfig) (*Hub, error) {
 		return nil, err
 	}
 	_, js := h.engine.parts()
-	if err := stream(ctx, js, inboxName, "batch.>", config.MaxBytes); err != nil {
+	if err := stream(ctx, js, inboxName, config.MaxBytes, "batch.>", "relay.>"); err != nil {
 		h.engine.stop()
 		return nil, err
 	}
@@ -106,7 +114,8 @@ func StartHub(ctx context.Context, config HubConfig) (*Hub, error) {
 // and status up, its receipts and the beat down. Without it an admitted node could read
 // the batches of every other, and empty the inbox.
 type doorkeeper struct {
-	peer func(tls.ConnectionState) (string, error)
+	peer   func(tls.ConnectionState) (string, error)
+	relays func(node string) bool
 }
 
 // Check implements server.Authentication.
@@ -120,8 +129,12 @@ func (d doorkeeper) Check(c server.ClientAuthentication) bool {
 	if err != nil || !NodeName(node) {
 		return false
 	}
+	up := []string{"batch." + node + ".>", "status." + node, "heard." + node}
+	if d.relays != nil && d.relays(node) {
+		up = append(up, "relay."+node+".>")
+	}
 	c.RegisterUser(&server.User{Username: node, Permissions: &server.Permissions{
-		Publish:   &server.SubjectPermission{Allow: []string{"batch." + node + ".>", "status." + node}},
+		Publish:   &server.SubjectPermission{Allow: up},
 		Subscribe: &server.SubjectPermission{Allow: []string{"beat", "control." + node}},
 	}})
 	return true
@@ -191,6 +204,7 @@ func (h *Hub) read(ctx context.Context) {
 		header := msg.Headers()
 		d := Delivery{
 			Number:      meta.Sequence.Stream,
+			Link:        linkOf(msg.Subject()),
 			HeaderBytes: []byte(header.Get(headerBytes)),
 			Signature:   header.Get(headerSignature),
 			Payload:     msg.Data(),
@@ -199,6 +213,70 @@ func (h *Hub) read(ctx context.Context) {
 		case h.inbox <- d:
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// linkOf is the second word of a subject. Only that node's link may publish on it.
+func linkOf(subject string) string {
+	_, rest, _ := strings.Cut(subject, ".")
+	link, _, _ := strings.Cut(rest, ".")
+	return link
+}
+
+// Deliver puts a batch that came by another way than a link into the inbox, as if the
+// link of that node had brought it, and returns its number when it is on disk. While
+// the inbox is full it waits.
+func (h *Hub) Deliver(ctx context.Context, link string, s *batch.Sealed) (number uint64, err error) {
+	header, err := batch.ParseHeader(s.HeaderBytes)
+	if err != nil {
+		return 0, err
+	}
+	subject := "batch." + link + "." + header.Dataset.String()
+	if header.Node != link {
+		subject = "relay." + link + "." + header.Dataset.String()
+	}
+	id := s.Digest() + "." + rand.Text()
+	for {
+		_, js := h.engine.parts()
+		publishCtx, cancel := context.WithTimeout(ctx, appendTimeout)
+		ack, err := js.PublishMsg(publishCtx, message(subject, id, s))
+		cancel()
+		if err == nil {
+			return ack.Sequence, nil
+		}
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		if !isStorageFull(err) {
+			return 0, fmt.Errorf("bus: deliver %s #%d: %w", header.Stream, header.Sequence, err)
+		}
+		timer := time.NewTimer(fullAgain)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// fullAgain is how long Deliver waits for room.
+const fullAgain = 50 * time.Millisecond
+
+// Taken waits until landing has applied or refused everything up to the number.
+func (h *Hub) Taken(ctx context.Context, number uint64) error {
+	for {
+		h.mu.Lock()
+		done, grown := h.done, h.doneNow
+		h.mu.Unlock()
+		if done >= number {
+			return nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
@@ -240,6 +318,11 @@ func (h *Hub) Next(ctx context.Context, limit, maxBytes int) ([]Delivery, error)
 // Done says that everything up to the number is in the database or refused. The
 // inbox is purged at most every 200 ms, because a purge costs a file operation.
 func (h *Hub) Done(ctx context.Context, number uint64) error {
+	h.mu.Lock()
+	h.done = max(h.done, number)
+	close(h.doneNow)
+	h.doneNow = make(chan struct{})
+	h.mu.Unlock()
 	if time.Since(h.purged) < 200*time.Millisecond {
 		return nil
 	}
@@ -281,6 +364,24 @@ func (h *Hub) Tell(node string, c Control) error {
 func (h *Hub) Statuses(ctx context.Context, handle func(body []byte, jws string)) error {
 	conn, _ := h.engine.parts()
 	sub, err := conn.Subscribe("status.*", func(m *nats.Msg) { handle(m.Data, m.Header.Get(headerSignature)) })
+	if err != nil {
+		return fmt.Errorf("bus: subscribe: %w", err)
+	}
+	<-ctx.Done()
+	_ = sub.Unsubscribe()
+	return nil
+}
+
+// Heard calls handle with what nodes say they have of receipts that were passed on,
+// until ctx ends. Only the node's own link can say it.
+func (h *Hub) Heard(ctx context.Context, handle func(node string, refs []ReceiptRef)) error {
+	conn, _ := h.engine.parts()
+	sub, err := conn.Subscribe("heard.*", func(m *nats.Msg) {
+		var refs []ReceiptRef
+		if json.Unmarshal(m.Data, &refs) == nil {
+			handle(linkOf(m.Subject), refs)
+		}
+	})
 	if err != nil {
 		return fmt.Errorf("bus: subscribe: %w", err)
 	}

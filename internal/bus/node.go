@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,18 +32,36 @@ type NodeConfig struct {
 	HubName  string
 	MaxBytes int64 // of the spool; 0 means 8 GiB. When it is full, sources are slowed, nothing is dropped.
 	Reserve  int64 // bytes of the disk that the spool leaves free; 0 means 64 MiB
-	Window   int64 // bytes sent and not yet receipted; 0 means 16 MiB
+	Window   int64 // bytes sent and not yet receipted, at most; 0 means 16 MiB
 	Stall    time.Duration
+	// Relay says that the batches are of nodes behind this one.
+	Relay bool
+	// Rate is how many bytes a second may go up at the moment; 0 means no cap. nil: none ever.
+	Rate func() int64
+	// Ready says whether the hub takes batches of a stream already. nil: it takes all.
+	Ready func(s lienthong.Stream) bool
+	// Class orders streams against each other. nil: all are Normal.
+	Class func(s lienthong.Stream) Class
 	// Receipted is called with verified receipts before their batches leave the
 	// spool. An error keeps them there.
 	Receipted func(ctx context.Context, receipts []SignedReceipt, parsed []lienthong.Receipt) error
+	// Passed is called with verified receipts of hubs above the hub. The hub repeats them until
+	// it returns nil. nil: such receipts are refused.
+	Passed func(ctx context.Context, receipts []SignedReceipt, parsed []lienthong.Receipt) error
+	// Stranger hears that a receipt is signed by a key that is not known yet.
+	Stranger func()
+	// Gone is called when the hub asks for a batch that is not in the spool. It must not block.
+	Gone func(e Expect)
+	// Restart is called when the chain of a stream has to begin anew. It must not block.
+	Restart func(s lienthong.Stream)
 	// Repair is called when the hub asks for digest buckets.
 	Repair func(r Repair)
-	// Reconcile is called when somebody at the hub wants a comparison now. It must not block.
-	Reconcile func()
+	// Reconcile is called when somebody at the hub wants a comparison now, of the named node or,
+	// when it is empty, of whoever is asked. It must not block.
+	Reconcile func(node string)
 	// Reconciled hears what a comparison found. It must not block.
 	Reconciled func(r lienthong.Reconciliation)
-	Log       *slog.Logger
+	Log        *slog.Logger
 }
 
 // Node keeps batches until the hub's receipt and sends them there in order.
@@ -58,18 +75,28 @@ type Node struct {
 	stop     context.CancelFunc
 	workers  sync.WaitGroup
 
+	settling sync.Mutex // one group of receipts at a time
+	purge    uint64     // with settling: the spool may go up to this number
+	purged   time.Time
+	trimmed  time.Time
+
 	mu          sync.Mutex
-	entries     []*entry // in spool order; the first is the oldest without a receipt
-	byKey       map[entryKey]*entry
-	unsent      int // index into entries before which all are sent
+	entries     []*entry // in spool order
+	queues      map[lienthong.Stream]*queue
+	order       []*queue // the same, to go through
+	lanes       [laneCount]uint64
+	virtual     uint64 // of the batch that was sent last
 	inFlight    int64
+	window      int64 // at the moment: it grows with receipts and shrinks when they stay out
 	cached      int64 // payload bytes kept in memory
 	attempt     int
-	depth       int64 // bytes in the spool
+	depth       int64 // bytes without a receipt
+	behind      int64 // bytes that are done and lie behind others that are not
+	waiting     int   // batches without a receipt
 	incarnation string
 	life        string // part of message ids: what an earlier run sent must not make ours look sent twice
 	lastBeat    time.Time
-	progressed  time.Time
+	free        time.Time // when the rate allows the next batch
 	asked       time.Time // when askAgain last did something
 }
 
@@ -84,6 +111,9 @@ type entry struct {
 	digest string
 	size   int64
 	sealed *batch.Sealed // nil when it must be read back from disk
+	at     int64         // when it was sealed, microseconds
+	load   bool          // of a first load or a repair: it gives way to live changes of others
+	begins bool          // the chain begins anew with it
 	sent   bool
 	done   bool
 }
@@ -93,6 +123,8 @@ const (
 	appendTimeout = 10 * time.Second
 	// askEvery is how often at most a lost receipt is asked for: an answer takes a while.
 	askEvery = time.Second
+	// firstWindow is how much may be on its way before anything is known of the line.
+	firstWindow = 1 << 20
 	// cacheBytes of payload stay in memory between append and receipt, so that a batch
 	// that moves at once is never read back from disk.
 	cacheBytes = 8 << 20
@@ -122,7 +154,7 @@ func StartNode(ctx context.Context, config NodeConfig) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		config: config, byKey: map[entryKey]*entry{}, life: rand.Text(),
+		config: config, queues: map[lienthong.Stream]*queue{}, life: rand.Text(), window: min(config.Window, firstWindow),
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), receipts: make(chan Control, 256),
 	}
 	n.engine.log = config.Log
@@ -165,7 +197,7 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	conn, js := n.engine.parts()
-	if err := stream(ctx, js, spoolName, "spool.>", n.config.MaxBytes); err != nil {
+	if err := stream(ctx, js, spoolName, n.config.MaxBytes, "spool.>"); err != nil {
 		n.engine.stop()
 		return err
 	}
@@ -219,7 +251,7 @@ func (n *Node) load(ctx context.Context) error {
 		sealed := batch.Sealed{Header: header, HeaderBytes: raw}
 		n.add(&entry{
 			key:    entryKey{header.Stream, header.Sequence},
-			number: meta.Sequence.Stream, digest: sealed.Digest(), size: size,
+			number: meta.Sequence.Stream, digest: sealed.Digest(), size: size, load: isLoad(header.Kind), at: header.Sealed, begins: anew(&header),
 		})
 	}
 	return nil
@@ -230,16 +262,18 @@ func (n *Node) load(ctx context.Context) error {
 func (n *Node) add(e *entry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, known := n.byKey[e.key]; known {
+	q := n.queue(e.key.stream)
+	if len(q.entries) == 0 && n.config.Class != nil {
+		q.class = n.config.Class(q.stream) // it may have been decided since
+	}
+	if q.find(e.key.sequence) != nil {
 		return
 	}
-	at, _ := slices.BinarySearchFunc(n.entries, e.number, func(x *entry, number uint64) int {
-		return int(int64(x.number) - int64(number))
-	})
-	n.entries = slices.Insert(n.entries, at, e)
-	n.unsent = min(n.unsent, at)
-	n.byKey[e.key] = e
+	n.entries = insert(n.entries, e, func(x *entry) uint64 { return x.number })
+	q.entries = insert(q.entries, e, func(x *entry) uint64 { return x.key.sequence })
+	q.unsent = 0
 	n.depth += e.size
+	n.waiting++
 	if e.sealed != nil {
 		if n.cached+e.size > cacheBytes {
 			e.sealed = nil
@@ -248,6 +282,15 @@ func (n *Node) add(e *entry) {
 		}
 	}
 	signal(n.wake)
+}
+
+// insert keeps the list sorted; what is new nearly always goes to the end.
+func insert(list []*entry, e *entry, of func(*entry) uint64) []*entry {
+	at := len(list)
+	for at > 0 && of(list[at-1]) > of(e) {
+		at--
+	}
+	return slices.Insert(list, at, e)
 }
 
 func signal(c chan struct{}) {
@@ -262,13 +305,17 @@ func signal(c chan struct{}) {
 // returns early only when ctx ends.
 func (n *Node) Append(ctx context.Context, s *batch.Sealed) error {
 	digest := s.Digest()
+	if n.holds(s.Header.Stream, s.Header.Sequence, digest) {
+		return nil // a relay repeats after a crash
+	}
 	subject := "spool." + s.Header.Node + "." + s.Header.Dataset.String()
 	for failures := 0; ; {
 		number, err := n.append(ctx, subject, digest, s)
 		if err == nil {
 			n.add(&entry{
 				key:    entryKey{s.Header.Stream, s.Header.Sequence},
-				number: number, digest: digest, size: int64(len(s.Payload)), sealed: s,
+				number: number, digest: digest, size: int64(len(s.Payload)), sealed: s, load: isLoad(s.Header.Kind),
+				at: s.Header.Sealed, begins: anew(&s.Header),
 			})
 			return nil
 		}
@@ -362,13 +409,15 @@ func (n *Node) Status(body []byte) error {
 func (n *Node) Depth() (batches int, bytes int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.entries), n.depth
+	return n.waiting, n.depth
 }
 
 // Fill is how full the spool is, 0 to 1: by its limit, or by the disk when that
 // comes first.
 func (n *Node) Fill() float64 {
-	_, size := n.Depth()
+	n.mu.Lock()
+	size := n.depth + n.behind
+	n.mu.Unlock()
 	limit := n.config.MaxBytes
 	if free, err := freeSpace(n.config.Dir); err == nil {
 		limit = min(limit, size+max(free-n.config.Reserve, 0))
@@ -384,273 +433,4 @@ func (n *Node) Linked() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return time.Since(n.lastBeat) < 3*beatEvery
-}
-
-// onBeat notices that the hub is new, or back after silence: what was in flight
-// may be gone, so it is sent again. The hub ignores what it has.
-func (n *Node) onBeat(m *nats.Msg) {
-	var b Beat
-	if json.Unmarshal(m.Data, &b) != nil || b.Hub != n.config.HubName {
-		return
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	silent := time.Since(n.lastBeat) > 3*beatEvery
-	if b.Incarnation != n.incarnation || silent {
-		n.rewind(func(*entry) bool { return true })
-	}
-	n.incarnation, n.lastBeat = b.Incarnation, time.Now()
-	signal(n.wake)
-}
-
-// rewind marks sent entries as unsent where the condition holds. Called with mu
-// held. A new attempt gets new message ids, or the hub's stream would drop it as a duplicate.
-func (n *Node) rewind(which func(*entry) bool) {
-	n.attempt++
-	for i, e := range n.entries {
-		if e.sent && !e.done && which(e) {
-			e.sent = false
-			n.inFlight -= e.size
-			n.unsent = min(n.unsent, i)
-		}
-	}
-	n.progressed = time.Now()
-	signal(n.wake)
-}
-
-func (n *Node) onControl(m *nats.Msg) {
-	signer, err := n.config.Hub.VerifyNode(m.Data, m.Header.Get(headerSignature))
-	if err != nil || signer != n.config.HubName {
-		n.config.Log.Warn("control message refused", slog.String("code", "control.forged"))
-		return
-	}
-	var c Control
-	if json.Unmarshal(m.Data, &c) != nil {
-		return
-	}
-	if e := c.Expect; e != nil {
-		n.mu.Lock()
-		n.rewind(func(x *entry) bool { return x.key.stream == e.Stream && x.key.sequence >= e.Sequence })
-		n.mu.Unlock()
-		n.config.Log.Info("hub asks for batches again", slog.String("code", e.Code),
-			slog.String("stream", e.Stream.String()), slog.Uint64("sequence", e.Sequence))
-	}
-	if c.Repair != nil && n.config.Repair != nil {
-		n.config.Repair(*c.Repair)
-	}
-	if c.Reconcile && n.config.Reconcile != nil {
-		n.config.Reconcile()
-	}
-	if c.Result != nil && n.config.Reconciled != nil {
-		n.config.Reconciled(*c.Result)
-	}
-	if len(c.Receipts) > 0 {
-		select {
-		case n.receipts <- c:
-		default: // settle is behind; the hub repeats receipts for what is sent again
-		}
-	}
-}
-
-// forward sends entries in order while the window has room.
-func (n *Node) forward(ctx context.Context) {
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
-	for {
-		for n.sendNext(ctx) {
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-n.wake:
-		case <-tick.C:
-			n.mu.Lock()
-			if n.inFlight > 0 && time.Since(n.progressed) > n.config.Stall && time.Since(n.lastBeat) < 3*beatEvery {
-				n.rewind(func(*entry) bool { return true })
-			}
-			n.mu.Unlock()
-		}
-	}
-}
-
-func (n *Node) sendNext(ctx context.Context) bool {
-	n.mu.Lock()
-	if time.Since(n.lastBeat) > 3*beatEvery || n.inFlight >= n.config.Window || ctx.Err() != nil {
-		n.mu.Unlock()
-		return false
-	}
-	for n.unsent < len(n.entries) && (n.entries[n.unsent].sent || n.entries[n.unsent].done) {
-		n.unsent++
-	}
-	if n.unsent == len(n.entries) {
-		n.mu.Unlock()
-		return false
-	}
-	e := n.entries[n.unsent]
-	if n.inFlight == 0 {
-		n.progressed = time.Now()
-	}
-	e.sent = true
-	n.inFlight += e.size
-	sealed, attempt := e.sealed, n.attempt
-	n.mu.Unlock()
-
-	err := n.send(ctx, e, sealed, attempt)
-	if err != nil {
-		n.mu.Lock()
-		if e.sent && !e.done {
-			e.sent = false
-			n.inFlight -= e.size
-			n.unsent = 0
-		}
-		n.mu.Unlock()
-		n.config.Log.WarnContext(ctx, "batch not sent", slog.Any("error", err))
-		return false
-	}
-	return true
-}
-
-func (n *Node) send(ctx context.Context, e *entry, sealed *batch.Sealed, attempt int) error {
-	conn, js := n.engine.parts()
-	if conn == nil {
-		return nats.ErrConnectionClosed
-	}
-	if sealed == nil {
-		spool, err := js.Stream(ctx, spoolName)
-		if err != nil {
-			return fmt.Errorf("bus: read spool: %w", err)
-		}
-		msg, err := spool.GetMsg(ctx, e.number)
-		if err != nil {
-			return fmt.Errorf("bus: read spool %d: %w", e.number, err)
-		}
-		sealed = &batch.Sealed{
-			HeaderBytes: []byte(msg.Header.Get(headerBytes)),
-			Signature:   msg.Header.Get(headerSignature), Payload: msg.Data,
-		}
-	}
-	return conn.PublishMsg(message(batchSubject(e.key.stream), e.digest+"."+n.life+"."+strconv.Itoa(attempt), sealed))
-}
-
-// settle verifies receipts, lets the owner record them, and only then removes the
-// batches from the spool.
-func (n *Node) settle(ctx context.Context) {
-	var purge uint64
-	var purged time.Time
-	tick := time.NewTicker(250 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		var signed []SignedReceipt
-		select {
-		case <-ctx.Done():
-			return
-		case c := <-n.receipts:
-			signed = c.Receipts
-			for more := true; more; {
-				select {
-				case c := <-n.receipts:
-					signed = append(signed, c.Receipts...)
-				default:
-					more = false
-				}
-			}
-		case <-tick.C:
-		}
-		if number := n.accept(ctx, signed); number > 0 {
-			purge = number
-		}
-		if purge > 0 && time.Since(purged) > 200*time.Millisecond {
-			_, js := n.engine.parts()
-			if spool, err := js.Stream(ctx, spoolName); err == nil {
-				if spool.Purge(ctx, jetstream.WithPurgeSequence(purge+1)) == nil {
-					purge = 0
-					signal(n.room)
-				}
-			}
-			purged = time.Now()
-		}
-	}
-}
-
-// askAgain sends again what lies before a receipted batch of its stream without a
-// receipt of its own: the hub applies a stream in order, so that receipt was lost on
-// the way, and nothing else would bring it while newer ones keep coming. Called with
-// mu held.
-func (n *Node) askAgain(receipts []lienthong.Receipt) {
-	newest := map[lienthong.Stream]uint64{}
-	for _, r := range receipts {
-		newest[r.Stream] = max(newest[r.Stream], r.Sequence)
-	}
-	lost := func(e *entry) bool { return e.sent && !e.done && e.key.sequence < newest[e.key.stream] }
-	if time.Since(n.asked) > askEvery && slices.ContainsFunc(n.entries[:min(n.unsent, len(n.entries))], lost) {
-		n.asked = time.Now()
-		n.rewind(lost)
-	}
-}
-
-// accept marks receipted entries as done and returns the spool number up to
-// which nothing is needed any more, or 0.
-func (n *Node) accept(ctx context.Context, signed []SignedReceipt) uint64 {
-	var good []SignedReceipt
-	var parsed []lienthong.Receipt
-	for _, s := range signed {
-		signer, err := n.config.Hub.VerifyNode([]byte(s.Body), s.Signature)
-		var r lienthong.Receipt
-		if err != nil || signer != n.config.HubName || json.Unmarshal([]byte(s.Body), &r) != nil {
-			n.config.Log.WarnContext(ctx, "receipt refused", slog.String("code", "receipt.forged"))
-			continue
-		}
-		n.mu.Lock()
-		e := n.byKey[entryKey{r.Stream, r.Sequence}]
-		n.mu.Unlock()
-		if e == nil || e.done {
-			continue
-		}
-		if e.digest != r.Digest {
-			n.config.Log.ErrorContext(ctx, "receipt is for another batch", slog.String("code", "receipt.mismatch"),
-				slog.String("stream", r.String()), slog.Uint64("sequence", r.Sequence))
-			continue
-		}
-		good, parsed = append(good, s), append(parsed, r)
-	}
-	if len(good) == 0 {
-		return 0
-	}
-	if err := n.config.Receipted(ctx, good, parsed); err != nil {
-		if ctx.Err() == nil {
-			n.config.Log.ErrorContext(ctx, "receipts cannot be recorded", slog.Any("error", err))
-		}
-		return 0
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, r := range parsed {
-		e := n.byKey[entryKey{r.Stream, r.Sequence}]
-		if e == nil || e.done {
-			continue
-		}
-		e.done = true
-		if e.sent {
-			n.inFlight -= e.size
-		}
-		if e.sealed != nil {
-			n.cached -= e.size
-			e.sealed = nil
-		}
-	}
-	n.askAgain(parsed)
-	n.progressed = time.Now()
-	var number uint64
-	finished := 0
-	for finished < len(n.entries) && n.entries[finished].done {
-		e := n.entries[finished]
-		number = e.number
-		n.depth -= e.size
-		delete(n.byKey, e.key)
-		finished++
-	}
-	n.entries = slices.Delete(n.entries, 0, finished)
-	n.unsent = max(0, n.unsent-finished)
-	signal(n.wake)
-	return number
 }

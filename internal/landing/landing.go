@@ -9,6 +9,9 @@
 // A batch that does not continue its chain is not applied: the node is told from
 // which sequence to send again. A batch that is forged, cut or altered is refused,
 // named in the audit log, and asked for again.
+//
+// A hub below another one hands each batch on, byte by byte, before it signs its own
+// receipt: a node that may forget a batch knows that it is on its way to the top.
 package landing
 
 import (
@@ -27,6 +30,7 @@ import (
 // Delivery is a message as it came in.
 type Delivery struct {
 	Number      uint64
+	Link        string // the node whose link or bundle brought it
 	HeaderBytes []byte
 	Signature   string
 	Payload     []byte
@@ -44,6 +48,12 @@ type Answer interface {
 	Receipts(node string, receipts []lienthong.Receipt) error
 	Expect(s lienthong.Stream, sequence uint64, code string) error
 	Repair(s lienthong.Stream, checkpoint string, buckets []int) error
+}
+
+// Relay hands batches on to the hub above. It returns when they are on disk; it may
+// be given the same batch again. While there is no room it waits.
+type Relay interface {
+	Relay(ctx context.Context, batches []*batch.Sealed) error
 }
 
 // Head is the newest applied batch of a stream.
@@ -88,7 +98,7 @@ type Frozen interface {
 
 // Event is something that happened, for the audit log and for people who watch.
 type Event struct {
-	Kind     string // "landed", "refused", "shape", "report", "reconciled"
+	Kind     string // "landed", "refused", "shape", "report", "reconciled", "restarted"
 	Header   lienthong.BatchHeader
 	Digest   string
 	Applied  Applied
@@ -108,6 +118,10 @@ type Config struct {
 	Answer Answer
 	Store  Store
 	Opener *batch.Opener
+	// Relay is nil at a hub that has none above it.
+	Relay Relay
+	// Admit says whether batches of a node may come by a link; its error is coded. nil: any may.
+	Admit func(node, link string) error
 	// Observe is told everything that happened, after it is durable. It must not block.
 	Observe func(Event)
 	Now     func() time.Time
@@ -204,6 +218,9 @@ func (l *Lander) land(ctx context.Context, group []Delivery) error {
 	}
 	for i := range group {
 		sealed, err := l.Opener.Verify(group[i].HeaderBytes, group[i].Signature, group[i].Payload)
+		if err == nil && l.Admit != nil {
+			err = l.Admit(sealed.Header.Node, group[i].Link)
+		}
 		if err != nil {
 			l.refuse(ctx, group[i].HeaderBytes, err)
 			continue
@@ -223,6 +240,10 @@ func (l *Lander) land(ctx context.Context, group []Delivery) error {
 				return err
 			}
 			continue
+		case h.Begins():
+			if h.Sequence > head.Sequence+1 || h.Previous != head.Digest {
+				l.Observe(Event{Kind: "restarted", Header: *h, Digest: digest, Code: "batch.restarted", Received: l.Now().UnixMicro()})
+			}
 		case h.Sequence != head.Sequence+1 || h.Previous != head.Digest:
 			code := "batch.gap"
 			if h.Sequence == head.Sequence+1 {
@@ -269,6 +290,7 @@ func (l *Lander) land(ctx context.Context, group []Delivery) error {
 
 type pendingItem struct {
 	Item
+	sealed *batch.Sealed
 	buffer []byte
 }
 
@@ -287,7 +309,7 @@ func (l *Lander) item(ctx context.Context, sealed *batch.Sealed, digest string) 
 	if err != nil {
 		return pendingItem{}, err
 	}
-	item := pendingItem{Item: Item{Header: sealed.Header, Digest: digest}, buffer: raw}
+	item := pendingItem{Item: Item{Header: sealed.Header, Digest: digest}, sealed: sealed, buffer: raw}
 	switch sealed.Header.Kind {
 	case lienthong.SnapshotBatch, lienthong.ChangesBatch, lienthong.RepairBatch:
 		item.Shape, err = l.shape(ctx, sealed.Header.Dataset, sealed.Header.ShapeVersion)
@@ -345,6 +367,16 @@ func (l *Lander) apply(ctx context.Context, pending []pendingItem) error {
 		return fmt.Errorf("landing: apply %d batches from %s #%d: %w", len(items), items[0].Header.Stream, items[0].Header.Sequence, err)
 	}
 	l.Step("after commit")
+	if l.Relay != nil {
+		up := make([]*batch.Sealed, len(pending))
+		for i := range pending {
+			up[i] = pending[i].sealed
+		}
+		if err := l.Relay.Relay(ctx, up); err != nil {
+			return fmt.Errorf("landing: hand on %d batches from %s #%d: %w", len(up), items[0].Header.Stream, items[0].Header.Sequence, err)
+		}
+		l.Step("after relay")
+	}
 	receipts := map[string][]lienthong.Receipt{}
 	for i := range items {
 		h := &items[i].Header
@@ -414,6 +446,12 @@ func (l *Lander) repeat(ctx context.Context, sealed *batch.Sealed, digest string
 		}
 		l.refuse(ctx, sealed.HeaderBytes, err)
 		return nil
+	}
+	if l.Relay != nil {
+		// The hub may have died between the commit and here.
+		if err := l.Relay.Relay(ctx, []*batch.Sealed{sealed}); err != nil {
+			return fmt.Errorf("landing: hand on %s #%d: %w", sealed.Header.Stream, sealed.Header.Sequence, err)
+		}
 	}
 	l.Observe(Event{Kind: "refused", Header: sealed.Header, Digest: digest, Code: "batch.replayed", Received: l.Now().UnixMicro()})
 	r := l.receipt(sealed.Header.Stream, sealed.Header.Sequence, digest, applied[0])

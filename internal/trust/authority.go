@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -175,7 +176,8 @@ func (a *Authority) Issue(request []byte, id NodeID, hosts ...string) (string, e
 // has none or the one it has is due for renewal. A hub calls it at start and
 // from time to time.
 func (a *Authority) Install(hub *Identity, id NodeID, displayName string, hosts ...string) error {
-	if current, ok := hub.Membership(); ok && current.Node == id && current.CA == a.encoded && !hub.RenewalDue() {
+	if current, ok := hub.Membership(); ok && current.Node == id && current.CA == a.encoded && !hub.RenewalDue() &&
+		bytes.Equal(current.HubEncryption, hub.EncryptionKey()) {
 		return nil
 	}
 	key, request, err := newRequest()
@@ -188,7 +190,7 @@ func (a *Authority) Install(hub *Identity, id NodeID, displayName string, hosts 
 	}
 	return hub.join(Membership{
 		Node: id, Hub: id, HubName: displayName, HubKey: hub.PublicKey(),
-		CA: a.encoded, Certificate: certificate,
+		CA: a.encoded, Certificate: certificate, HubEncryption: hub.EncryptionKey(),
 	}, key)
 }
 

@@ -110,25 +110,67 @@ func (i *Identity) Renew(ctx context.Context, hubURL string) error {
 	return i.join(membership, key)
 }
 
-// FetchDirectory gets the hub's signed list of keys and takes it into the directory.
-func (i *Identity) FetchDirectory(ctx context.Context, hubURL string, directory *Directory) error {
+// FetchDirectory gets the hub's signed list of keys, takes it into the directory and
+// returns it as it came, to be kept.
+func (i *Identity) FetchDirectory(ctx context.Context, hubURL string, directory *Directory) ([]byte, error) {
+	current, ok := i.Membership()
+	if !ok {
+		return nil, i.notEnrolled()
+	}
+	endpoint, err := hubEndpoint(hubURL, "directory")
+	if err != nil {
+		return nil, err
+	}
+	config, err := i.ClientTLS(current.Hub)
+	if err != nil {
+		return nil, err
+	}
+	var signed json.RawMessage
+	if err := exchange(ctx, config, http.MethodGet, endpoint, nil, &signed); err != nil {
+		return nil, err
+	}
+	return signed, i.ImportDirectory(signed, directory)
+}
+
+// ImportDirectory takes a list in that came by any way. Only the node's own hub may
+// have signed it: of the hubs above, a node knows what its hub says of them.
+func (i *Identity) ImportDirectory(signed []byte, directory *Directory) error {
 	current, ok := i.Membership()
 	if !ok {
 		return i.notEnrolled()
 	}
-	endpoint, err := hubEndpoint(hubURL, "directory")
+	payload, signature, err := Detach(signed)
 	if err != nil {
 		return err
+	}
+	signer, err := directory.Verify(payload, signature)
+	if err != nil {
+		return err
+	}
+	if signer.Node != current.Hub {
+		return wrongHub()
+	}
+	return directory.Import(signed, i.now())
+}
+
+// SendNodes tells the hub above which nodes are behind this hub, as SignedNodes wrote
+// it, and returns those that the hub does not take.
+func (i *Identity) SendNodes(ctx context.Context, hubURL string, signed []byte) ([]RefusedNode, error) {
+	current, ok := i.Membership()
+	if !ok {
+		return nil, i.notEnrolled()
+	}
+	endpoint, err := hubEndpoint(hubURL, "nodes")
+	if err != nil {
+		return nil, err
 	}
 	config, err := i.ClientTLS(current.Hub)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var signed json.RawMessage
-	if err := exchange(ctx, config, http.MethodGet, endpoint, nil, &signed); err != nil {
-		return err
-	}
-	return directory.Import(signed, i.now())
+	var answer nodesAnswer
+	err = exchange(ctx, config, http.MethodPost, endpoint, signed, &answer)
+	return answer.Refused, err
 }
 
 // pinnedTLS trusts exactly the authority with the fingerprint, which the server

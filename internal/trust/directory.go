@@ -38,6 +38,10 @@ type Registration struct {
 	Key     json.RawMessage `json:"key"` // JWK
 	Since   int64           `json:"since"`
 	Retired int64           `json:"retired,omitempty"` // 0: in use
+	// Via is the hub below through which the node is reached; empty: it has a link of its own.
+	Via string `json:"via,omitempty"`
+	// Encryption is a hub's public encryption key, a P-256 point.
+	Encryption []byte `json:"encryption,omitempty"`
 }
 
 type registered struct {
@@ -51,11 +55,14 @@ type registered struct {
 type Directory struct {
 	mu      sync.RWMutex
 	keys    map[string]*registered // by thumbprint
+	routes  map[string]string      // by name of a node: Via. Made from keys
 	version uint64                 // of the last signed list that was taken in
 }
 
 // NewDirectory returns an empty directory.
-func NewDirectory() *Directory { return &Directory{keys: make(map[string]*registered)} }
+func NewDirectory() *Directory {
+	return &Directory{keys: make(map[string]*registered), routes: make(map[string]string)}
+}
 
 // Register adds a key. A node has one key in use: registering another one
 // retires the one before it at the new one's Since.
@@ -66,7 +73,13 @@ func (d *Directory) Register(registration Registration) (Signer, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return entry.signer, add(d.keys, entry)
+	if err := add(d.keys, entry); err != nil {
+		return entry.signer, err
+	}
+	if registration.Role == RoleNode {
+		d.routes[registration.Node.Node] = registration.Via
+	}
+	return entry.signer, nil
 }
 
 func parseRegistration(registration Registration) (*registered, error) {
@@ -74,11 +87,7 @@ func parseRegistration(registration Registration) (*registered, error) {
 		return nil, err
 	}
 	if registration.Role != RoleNode && registration.Role != RoleHub {
-		return nil, &lienthong.Error{
-			Code: "trust.role", Where: registration.Node.String(),
-			Vi: "vai trò của khoá không hợp lệ", En: "the key's role is not one we know",
-			Hint: "dùng node hoặc hub / use node or hub",
-		}
+		return nil, wrongRole(registration.Node)
 	}
 	key, keyID, err := parseKey(registration.Key)
 	if err != nil {
@@ -88,6 +97,14 @@ func parseRegistration(registration Registration) (*registered, error) {
 		registration: registration, key: key,
 		signer: Signer{Node: registration.Node, Role: registration.Role, KeyID: keyID},
 	}, nil
+}
+
+func wrongRole(node NodeID) error {
+	return &lienthong.Error{
+		Code: "trust.role", Where: node.String(),
+		Vi: "vai trò của khoá không hợp lệ", En: "the key's role is not one we know",
+		Hint: "dùng node hoặc hub / use node or hub",
+	}
 }
 
 func add(keys map[string]*registered, entry *registered) error {
@@ -136,31 +153,75 @@ func (d *Directory) Active(node NodeID) bool {
 // coded: trust.malformed, trust.algorithm, trust.unknown_signer,
 // trust.retired_signer and trust.forged.
 func (d *Directory) Verify(payload []byte, signature string) (Signer, error) {
+	signer, retired, err := d.verify(payload, signature)
+	if err == nil && retired != 0 {
+		return Signer{}, retiredSigner(signer.Node)
+	}
+	return signer, err
+}
+
+// VerifySealed is Verify for what was signed at a known time. A node behind another hub
+// may have been retired while its batches were on their way: the hub between took them when the
+// key was good, and says by its link that it did. So they hold here, too, if they are older
+// than the retirement.
+func (d *Directory) VerifySealed(payload []byte, signature string, sealed int64) (Signer, error) {
+	signer, retired, err := d.verify(payload, signature)
+	if err == nil && retired != 0 {
+		if via, _ := d.Route(signer.Node.Node); via == "" || sealed >= retired {
+			return Signer{}, retiredSigner(signer.Node)
+		}
+	}
+	return signer, err
+}
+
+func retiredSigner(node NodeID) error {
+	return &lienthong.Error{
+		Code: "trust.retired_signer", Where: node.String(),
+		Vi: "chữ ký của một khoá đã thu hồi", En: "signed by a key that has been retired",
+		Hint: "đăng ký lại nút / enrol the node again",
+	}
+}
+
+// Route says through which hub below a node is reached; empty: by its own link. False: no
+// such node is registered.
+func (d *Directory) Route(node string) (via string, known bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	via, known = d.routes[node]
+	return via, known
+}
+
+// Hubs lists the hubs whose keys are in use.
+func (d *Directory) Hubs() []Registration {
+	var hubs []Registration
+	for _, registration := range d.Registrations() {
+		if registration.Role == RoleHub && registration.Retired == 0 {
+			hubs = append(hubs, registration)
+		}
+	}
+	return hubs
+}
+
+// verify checks the signature; retired is when its key was retired, 0 if it was not.
+func (d *Directory) verify(payload []byte, signature string) (signer Signer, retired int64, err error) {
 	parsed, err := parseSignature(payload, signature)
 	if err != nil {
-		return Signer{}, err
+		return Signer{}, 0, err
 	}
 	d.mu.RLock()
 	entry := d.keys[parsed.keyID]
 	d.mu.RUnlock()
 	if entry == nil {
-		return Signer{}, &lienthong.Error{
+		return Signer{}, 0, &lienthong.Error{
 			Code: "trust.unknown_signer", Where: shortKeyID(parsed.keyID),
 			Vi: "chữ ký của một khoá chưa đăng ký", En: "signed by a key that is not registered",
 			Hint: "đăng ký nút bằng mã một lần / enrol the node with a one-time token",
 		}
 	}
 	if err := parsed.check(payload, entry.key, entry.signer.Node.String()); err != nil {
-		return Signer{}, err
+		return Signer{}, 0, err
 	}
-	if entry.registration.Retired != 0 {
-		return Signer{}, &lienthong.Error{
-			Code: "trust.retired_signer", Where: entry.signer.Node.String(),
-			Vi: "chữ ký của một khoá đã thu hồi", En: "signed by a key that has been retired",
-			Hint: "đăng ký lại nút / enrol the node again",
-		}
-	}
-	return entry.signer, nil
+	return entry.signer, entry.registration.Retired, nil
 }
 
 func shortKeyID(keyID string) string {
@@ -208,9 +269,11 @@ type list struct {
 // microseconds serves.
 func (d *Directory) SignedDirectory(hub *Identity, version uint64, validity time.Duration) ([]byte, error) {
 	issued := hub.now()
+	// Who is reached through a hub below is that hub's affair.
+	keys := slices.DeleteFunc(d.Registrations(), func(r Registration) bool { return r.Via != "" })
 	payload, err := json.Marshal(list{
 		Version: version, Issued: issued.UnixMicro(), Expires: issued.Add(validity).UnixMicro(),
-		Keys: d.Registrations(),
+		Keys: keys,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("write directory: %w", err)
@@ -270,7 +333,12 @@ func (d *Directory) Import(signed []byte, now time.Time) error {
 		return refuse("trust.directory_stale", "danh bạ cũ hơn danh bạ đang dùng",
 			"the directory is older than the one in use")
 	}
-	d.keys, d.version = keys, received.Version
+	d.keys, d.version, d.routes = keys, received.Version, map[string]string{}
+	for _, entry := range keys {
+		if entry.registration.Role == RoleNode {
+			d.routes[entry.signer.Node.Node] = entry.registration.Via
+		}
+	}
 	return nil
 }
 

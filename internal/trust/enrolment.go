@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/lienthong/lienthong"
@@ -20,6 +21,7 @@ import (
 type TokenRecord struct {
 	Hash      string
 	Node      NodeID // whom it admits
+	Role      Role   // as what: a hub may bring batches of nodes behind it. Empty: RoleNode
 	ExpiresAt time.Time
 	UsedAt    time.Time // zero: not used
 	UsedBy    string    // thumbprint of the signing key that used it
@@ -33,6 +35,8 @@ type NodeRecord struct {
 	Certificate string // PEM, the latest
 	EnrolledAt  time.Time
 	RetiredAt   time.Time // zero: in use
+	Role        Role      // RoleHub: it may bring batches of nodes behind it. Empty: RoleNode
+	Via         string    // the hub below through which it is reached; empty: its own link
 }
 
 // Registry keeps tokens and nodes durably. Package store implements it.
@@ -50,6 +54,10 @@ type Registry interface {
 	Renewed(ctx context.Context, node NodeID, certificate string) error
 	// Nodes lists every admitted node.
 	Nodes(ctx context.Context) ([]NodeRecord, error)
+	// TakeNodes inserts or replaces nodes behind a hub below and keeps the version of their
+	// list, in one transaction. A version that is not newer than the one it has changes nothing;
+	// it returns the one that it has now. A name of a node that is not behind this hub stays as it is.
+	TakeNodes(ctx context.Context, hub string, version uint64, nodes []NodeRecord) (kept uint64, err error)
 }
 
 // EnrolmentEvent is something that belongs in the audit log. It holds no secret.
@@ -81,6 +89,10 @@ type EnrolmentConfig struct {
 type Enrolment struct {
 	config EnrolmentConfig
 	limits *limiter
+
+	taking sync.Mutex // one list of nodes at a time
+	mu     sync.Mutex
+	hubs   map[string]bool // names of nodes that are hubs
 }
 
 // maxEnrolmentBody bounds a request: a certificate request, a key, a signature.
@@ -108,30 +120,50 @@ func NewEnrolment(ctx context.Context, config EnrolmentConfig) (*Enrolment, erro
 	if !ok {
 		return nil, config.Hub.notEnrolled()
 	}
-	if _, err := config.Directory.Register(Registration{Node: hub.Node, Role: RoleHub, Key: config.Hub.PublicKey()}); err != nil {
+	if _, err := config.Directory.Register(Registration{Node: hub.Node, Role: RoleHub, Key: config.Hub.PublicKey(), Encryption: config.Hub.EncryptionKey()}); err != nil {
 		return nil, err
 	}
 	nodes, err := config.Registry.Nodes(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load nodes: %w", err)
 	}
+	hubs := map[string]bool{}
 	for _, node := range nodes {
-		registration := Registration{Node: node.Node, Role: RoleNode, Key: node.Key, Since: node.EnrolledAt.UnixMicro()}
-		if !node.RetiredAt.IsZero() {
-			registration.Retired = node.RetiredAt.UnixMicro()
-		}
+		hubs[node.Node.Node] = node.Role == RoleHub
+		registration := node.registration()
 		if _, err := config.Directory.Register(registration); err != nil {
 			return nil, fmt.Errorf("load node %s: %w", node.Node, err)
 		}
 	}
-	return &Enrolment{config: config, limits: newLimiter(config.AttemptsPerMinute)}, nil
+	return &Enrolment{config: config, limits: newLimiter(config.AttemptsPerMinute), hubs: hubs}, nil
+}
+
+func (n NodeRecord) registration() Registration {
+	r := Registration{Node: n.Node, Role: RoleNode, Key: n.Key, Since: n.EnrolledAt.UnixMicro(), Via: n.Via}
+	if !n.RetiredAt.IsZero() {
+		r.Retired = n.RetiredAt.UnixMicro()
+	}
+	return r
 }
 
 // Invite makes a one-time token that admits the node. The token is shown once
 // and cannot be shown again. A lifetime of 0 is the longest allowed.
 func (e *Enrolment) Invite(ctx context.Context, node NodeID, lifetime time.Duration) (string, error) {
+	return e.invite(ctx, node, RoleNode, lifetime)
+}
+
+// InviteHub is Invite for a hub below this one: it may bring batches of nodes that it
+// has admitted itself.
+func (e *Enrolment) InviteHub(ctx context.Context, node NodeID, lifetime time.Duration) (string, error) {
+	return e.invite(ctx, node, RoleHub, lifetime)
+}
+
+func (e *Enrolment) invite(ctx context.Context, node NodeID, role Role, lifetime time.Duration) (string, error) {
 	if err := node.Validate(); err != nil {
 		return "", err
+	}
+	if e.taken(node.Node, "") {
+		return "", nameTaken(node)
 	}
 	if lifetime <= 0 || lifetime > e.config.TokenLifetime {
 		lifetime = e.config.TokenLifetime
@@ -141,7 +173,7 @@ func (e *Enrolment) Invite(ctx context.Context, node NodeID, lifetime time.Durat
 	if err != nil {
 		return "", err
 	}
-	if err := e.config.Registry.SaveToken(ctx, TokenRecord{Hash: made.hash(), Node: node, ExpiresAt: expires}); err != nil {
+	if err := e.config.Registry.SaveToken(ctx, TokenRecord{Hash: made.hash(), Node: node, Role: role, ExpiresAt: expires}); err != nil {
 		return "", fmt.Errorf("invite %s: %w", node, err)
 	}
 	e.config.Observe(ctx, EnrolmentEvent{Code: "invited", Node: node})
@@ -170,17 +202,18 @@ type refusal struct {
 	Hint string `json:"hint,omitempty"`
 }
 
-// Handler serves POST /enrol (no client certificate), POST /renew (with one)
-// and GET /directory, the signed list of keys.
+// Handler serves POST /enrol (no client certificate), POST /renew and POST /nodes
+// (with one) and GET /directory, the signed list of keys.
 func (e *Enrolment) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /enrol", e.serve(func(r *http.Request, body []byte) (any, NodeID, error) { return e.enrol(r.Context(), body) }))
-	mux.HandleFunc("POST /renew", e.serve(e.renew))
+	mux.HandleFunc("POST /enrol", e.serve(maxEnrolmentBody, func(r *http.Request, body []byte) (any, NodeID, error) { return e.enrol(r.Context(), body) }))
+	mux.HandleFunc("POST /renew", e.serve(maxEnrolmentBody, e.renew))
+	mux.HandleFunc("POST /nodes", e.serve(maxAnswer, e.nodes))
 	mux.HandleFunc("GET /directory", e.directory)
 	return mux
 }
 
-func (e *Enrolment) serve(answer func(*http.Request, []byte) (any, NodeID, error)) http.HandlerFunc {
+func (e *Enrolment) serve(most int64, answer func(*http.Request, []byte) (any, NodeID, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		address, _, err := net.SplitHostPort(r.RemoteAddr)
 		if err != nil {
@@ -195,7 +228,7 @@ func (e *Enrolment) serve(answer func(*http.Request, []byte) (any, NodeID, error
 			})
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEnrolmentBody))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 		if err != nil {
 			e.refuse(w, r, NodeID{}, badRequest(err))
 			return
@@ -264,8 +297,11 @@ func (e *Enrolment) enrol(ctx context.Context, body []byte) (any, NodeID, error)
 	if err != nil {
 		return nil, record.Node, err
 	}
+	if e.taken(record.Node.Node, "") {
+		return nil, record.Node, nameTaken(record.Node)
+	}
 	node := NodeRecord{
-		Node: record.Node, Key: request.Key, KeyID: keyID, Certificate: certificate, EnrolledAt: now,
+		Node: record.Node, Key: request.Key, KeyID: keyID, Certificate: certificate, EnrolledAt: now, Role: record.Role,
 	}
 	registration := Registration{Node: node.Node, Role: RoleNode, Key: node.Key, Since: now.UnixMicro()}
 	if err := e.config.Directory.mayRegister(registration); err != nil {
@@ -281,6 +317,9 @@ func (e *Enrolment) enrol(ctx context.Context, body []byte) (any, NodeID, error)
 	if _, err := e.config.Directory.Register(registration); err != nil {
 		return nil, record.Node, err
 	}
+	e.mu.Lock()
+	e.hubs[node.Node.Node] = node.Role == RoleHub
+	e.mu.Unlock()
 	e.config.Observe(ctx, EnrolmentEvent{Code: "enrolled", Node: node.Node, KeyID: keyID})
 	return e.membership(node.Node, certificate), node.Node, nil
 }
@@ -289,7 +328,7 @@ func (e *Enrolment) membership(node NodeID, certificate string) Membership {
 	hub, _ := e.config.Hub.Membership()
 	return Membership{
 		Node: node, Hub: hub.Node, HubName: hub.HubName, HubKey: e.config.Hub.PublicKey(),
-		CA: e.config.Authority.Certificate(), Certificate: certificate,
+		CA: e.config.Authority.Certificate(), Certificate: certificate, HubEncryption: e.config.Hub.EncryptionKey(),
 	}
 }
 
@@ -328,13 +367,17 @@ func (e *Enrolment) renew(r *http.Request, body []byte) (any, NodeID, error) {
 const directoryValidity = 7 * 24 * time.Hour
 
 func (e *Enrolment) directory(w http.ResponseWriter, r *http.Request) {
-	version := uint64(max(e.config.Now().UnixMicro(), 0))
-	signed, err := e.config.Directory.SignedDirectory(e.config.Hub, version, directoryValidity)
+	signed, err := e.SignedDirectory()
 	if err != nil {
 		e.refuse(w, r, NodeID{}, err)
 		return
 	}
 	e.reply(w, r, http.StatusOK, json.RawMessage(signed))
+}
+
+// SignedDirectory is the list of keys as it is now, for nodes that cannot fetch it.
+func (e *Enrolment) SignedDirectory() ([]byte, error) {
+	return e.config.Directory.SignedDirectory(e.config.Hub, uint64(max(e.config.Now().UnixMicro(), 0)), directoryValidity)
 }
 
 func tokenUsed() error {
@@ -352,9 +395,9 @@ func status(code string) int {
 		return http.StatusBadRequest
 	case "trust.token_unknown", "trust.forged", "trust.peer":
 		return http.StatusUnauthorized
-	case "trust.wrong_node", "trust.retired_signer":
+	case "trust.wrong_node", "trust.retired_signer", "trust.not_a_hub":
 		return http.StatusForbidden
-	case "trust.token_used", "trust.key_taken":
+	case "trust.token_used", "trust.key_taken", "trust.name_taken", "trust.directory_stale":
 		return http.StatusConflict
 	case "trust.token_expired":
 		return http.StatusGone

@@ -50,6 +50,7 @@ type memory struct {
 	mu     sync.Mutex
 	tokens map[string]TokenRecord
 	nodes  map[NodeID]NodeRecord
+	lists  map[string]uint64
 	fail   error
 }
 
@@ -93,6 +94,21 @@ func (m *memory) Renewed(_ context.Context, node NodeID, certificate string) err
 	record.Certificate = certificate
 	m.nodes[node] = record
 	return m.fail
+}
+
+func (m *memory) TakeNodes(_ context.Context, hub string, version uint64, nodes []NodeRecord) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.lists == nil {
+		m.lists = map[string]uint64{}
+	}
+	if version > m.lists[hub] {
+		m.lists[hub] = version
+		for _, node := range nodes {
+			m.nodes[node.Node] = node
+		}
+	}
+	return m.lists[hub], m.fail
 }
 
 func (m *memory) Nodes(context.Context) ([]NodeRecord, error) {
@@ -538,7 +554,7 @@ func TestDirectory_Signed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := node.FetchDirectory(t.Context(), hub.url, directory); err != nil {
+	if _, err := node.FetchDirectory(t.Context(), hub.url, directory); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(hub.config.Directory.Registrations(), directory.Registrations()); diff != "" {

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -24,6 +25,7 @@ import (
 const (
 	signingFile    = "signing.key"
 	membershipFile = "membership.key"
+	encryptionFile = "encryption.key"
 )
 
 // Options are the settings that every holder of keys has.
@@ -54,6 +56,7 @@ type Identity struct {
 	signer     jose.Signer
 	keyID      string
 	publicKey  []byte
+	encryption *ecdh.PrivateKey
 	credential atomic.Pointer[credential] // nil before enrolment
 }
 
@@ -65,6 +68,9 @@ type Membership struct {
 	HubKey      json.RawMessage `json:"hub_key"`     // the hub's public signing key, a JWK
 	CA          string          `json:"ca"`          // the hub's authority, PEM
 	Certificate string          `json:"certificate"` // the node's, PEM
+	// HubEncryption is the hub's public encryption key, a P-256 point. Empty in memberships of
+	// before it existed: then the hub's directory has it.
+	HubEncryption []byte `json:"hub_encryption,omitempty"`
 }
 
 // stored is the membership file. The TLS key is in the same file as its
@@ -108,9 +114,17 @@ func OpenIdentity(dir, name string, options Options) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open identity %s: %w", dir, err)
 	}
+	// Nothing lasting hangs on this key: what was sealed for a lost one is sealed again.
+	encryption, err := openKey(vault, encryptionFile, true)
+	if err != nil {
+		return nil, err
+	}
 	identity := &Identity{
 		vault: vault, name: name, now: options.clock(),
 		signer: signer, keyID: keyID, publicKey: raw,
+	}
+	if identity.encryption, err = encryption.ECDH(); err != nil {
+		return nil, brokenKeyFile(dir, encryptionFile, err)
 	}
 	if !enrolled {
 		return identity, nil
@@ -148,6 +162,12 @@ func (i *Identity) KeyID() string { return i.keyID }
 // PublicKey is the public half of the signing key, as a JWK.
 func (i *Identity) PublicKey() json.RawMessage { return append(json.RawMessage(nil), i.publicKey...) }
 
+// EncryptionKey is the public half of the encryption key, a P-256 point.
+func (i *Identity) EncryptionKey() []byte { return i.encryption.PublicKey().Bytes() }
+
+// Decrypter agrees on secrets with the encryption key.
+func (i *Identity) Decrypter() ecdh.KeyExchanger { return i.encryption }
+
 // Sign returns a detached JWS over exactly these bytes.
 func (i *Identity) Sign(payload []byte) (string, error) {
 	object, err := i.signer.Sign(payload)
@@ -179,7 +199,7 @@ func (i *Identity) HubDirectory() (*Directory, error) {
 	}
 	directory := NewDirectory()
 	_, err := directory.Register(Registration{
-		Node: current.membership.Hub, Role: RoleHub, Key: current.membership.HubKey,
+		Node: current.membership.Hub, Role: RoleHub, Key: current.membership.HubKey, Encryption: current.membership.HubEncryption,
 	})
 	return directory, err
 }

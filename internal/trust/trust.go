@@ -1,12 +1,13 @@
 // Package trust says who is who: keys, signatures, certificates and the way a
 // new node gets them.
 //
-// Every node makes two kinds of key for itself, and no private key ever leaves
+// Every node makes three kinds of key for itself, and no private key ever leaves
 // the machine that made it:
 //
 //   - a signing key (ECDSA P-256) for batches and receipts. Its public half is in
 //     the hub's Directory; its name is the RFC 7638 thumbprint.
 //   - a TLS key, made anew with every certificate.
+//   - an encryption key (P-256) for what is carried to it by hand: see package bundle.
 //
 // Invariants:
 //
