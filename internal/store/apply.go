@@ -88,6 +88,7 @@ func (s *Store) Apply(ctx context.Context, items []Item) ([]Applied, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.signalFeeds()
 	for _, rows := range a.pending {
 		s.giveSet(rows.set)
 	}
@@ -118,10 +119,12 @@ type application struct {
 	states  map[lienthong.Stream]*streamState
 	pending map[lienthong.Stream]*pendingRows
 	fresh   []int // items that are applied now, not duplicates
+	logs    []*fedLog
 }
 
 type streamState struct {
 	StreamState
+	fed     int64 // the feed into which changes are logged; 0: none
 	metRows bool
 }
 
@@ -161,11 +164,11 @@ func (a *application) lockStreams(ctx context.Context) error {
 		return cmp.Or(cmp.Compare(x.Dataset.Database, y.Dataset.Database), cmp.Compare(x.Dataset.Name, y.Dataset.Name), cmp.Compare(x.Node, y.Node))
 	})
 	for _, stream := range a.order {
-		state, err := a.store.lockStream(ctx, a.w, stream)
+		state, fed, err := a.store.lockStream(ctx, a.w, stream)
 		if err != nil {
 			return err
 		}
-		a.states[stream].StreamState = state
+		a.states[stream].StreamState, a.states[stream].fed = state, fed
 	}
 	return nil
 }
@@ -231,6 +234,9 @@ func (a *application) refuser(i int) func(id []byte, reason string) {
 }
 
 func follows(item *Item, state *streamState) error {
+	if item.Header.Begins() {
+		return nil // the node's signed word that nothing earlier need be waited for
+	}
 	if item.Header.Sequence != state.Sequence+1 {
 		return &lienthong.Error{
 			Code: "store.gap", Where: item.Header.String() + " #" + strconv.FormatUint(item.Header.Sequence, 10),
@@ -332,7 +338,9 @@ func (a *application) tryInsert(ctx context.Context, set *changeSet, state *stre
 	}
 	set.settle(a.sequences, false, a.tally(state))
 	state.count(touched)
-	return true, nil
+	log, err := a.fedLogFor(ctx, state)
+	a.feed(log, state, touched, nil)
+	return true, err
 }
 
 // settle decides what becomes of each record and writes it.
@@ -340,9 +348,18 @@ func (a *application) settle(ctx context.Context, set *changeSet, state *streamS
 	set.settle(a.sequences, sameVersionWins, a.tally(state))
 	touched := set.touched()
 	set.group(touched)
+	log, err := a.fedLogFor(ctx, state)
+	if err != nil {
+		return err
+	}
+	before, err := a.feedBefore(ctx, log, set.layout, state, touched)
+	if err != nil {
+		return err
+	}
 	if err := a.write(ctx, set.layout, state, touched); err != nil {
 		return err
 	}
+	a.feed(log, state, touched, before)
 	state.count(touched)
 	return nil
 }

@@ -61,8 +61,9 @@ func (s *Store) register(ctx context.Context, stream lienthong.Stream) error {
 		if err != nil {
 			return err
 		}
-		_, err = w.exec(ctx, "INSERT INTO streams (no, node, dataset) VALUES (?, ?, ?) ON CONFLICT (node, dataset) DO NOTHING",
-			no, stream.Node, stream.Dataset.String())
+		_, err = w.exec(ctx, `INSERT INTO streams (no, node, dataset, fed)
+			VALUES (?, ?, ?, coalesce((SELECT no FROM feeds WHERE dataset = ? AND is_open <> 0), 0)) ON CONFLICT (node, dataset) DO NOTHING`,
+			no, stream.Node, stream.Dataset.String(), stream.Dataset.String())
 		return err
 	})
 	if err != nil {
@@ -74,17 +75,21 @@ func (s *Store) register(ctx context.Context, stream lienthong.Stream) error {
 	return nil
 }
 
-// lockStream returns the stream's state and keeps others from changing it until
-// the transaction ends.
-func (s *Store) lockStream(ctx context.Context, w writer, stream lienthong.Stream) (StreamState, error) {
-	state, err := readStream(ctx, w, stream, s.engine.types().lockRow)
+// lockStream returns the stream's state and the feed that its changes go to, and
+// keeps others from changing either until the transaction ends.
+func (s *Store) lockStream(ctx context.Context, w writer, stream lienthong.Stream) (state StreamState, fed int64, err error) {
+	err = w.each(ctx, "SELECT "+streamColumns+", fed FROM streams WHERE node = ? AND dataset = ?"+s.engine.types().lockRow,
+		[]any{stream.Node, stream.Dataset.String()}, func(scan scanFunc) (err error) {
+			state, err = scanStream(func(dest ...any) error { return scan(append(dest, &fed)...) })
+			return err
+		})
 	if err == nil && state.No == 0 {
 		err = errors.New("the stream is not registered")
 	}
 	if err != nil {
-		return state, fmt.Errorf("store: lock %s: %w", stream, err)
+		return state, 0, fmt.Errorf("store: lock %s: %w", stream, err)
 	}
-	return state, nil
+	return state, fed, nil
 }
 
 // readStream returns a zero state for a stream that is not registered.
@@ -199,6 +204,9 @@ func (a *application) account(ctx context.Context) error {
 		if err := a.w.many(ctx, statement.query, statement.rows); err != nil {
 			return fmt.Errorf("store: keep the ledger: %w", err)
 		}
+	}
+	if err := a.writeFeeds(ctx); err != nil {
+		return err
 	}
 	first, err := next(ctx, a.w, "audit", len(outbox))
 	if err != nil {

@@ -60,6 +60,8 @@ func (e *postgres) types() typeNames {
 		tableOptions:  " WITH (fillfactor = 90)",
 		migrationLock: "SELECT pg_advisory_xact_lock(7165065861129302);",
 		lockRow:       " FOR UPDATE",
+		keyTable:      "unnest(?::text[]) k(value)",
+		keyList:       func(ids []string) any { return ids },
 	}
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,7 +10,7 @@ import (
 	"github.com/lienthong/lienthong/internal/trust"
 )
 
-// The methods from SaveToken to Nodes are trust.Registry.
+// The methods from SaveToken to TakeNodes and Nodes are trust.Registry.
 
 // SaveToken keeps a new enrolment token.
 func (s *Store) SaveToken(ctx context.Context, token trust.TokenRecord) error {
@@ -17,8 +18,8 @@ func (s *Store) SaveToken(ctx context.Context, token trust.TokenRecord) error {
 	if err != nil {
 		return fmt.Errorf("store: encode node: %w", err)
 	}
-	_, err = s.change(ctx, "INSERT INTO enrolment_tokens (hash, node, expires_at, used_at, used_by) VALUES (?, ?, ?, ?, ?)",
-		token.Hash, string(node), micros(token.ExpiresAt), micros(token.UsedAt), token.UsedBy)
+	_, err = s.change(ctx, "INSERT INTO enrolment_tokens (hash, node, role, expires_at, used_at, used_by) VALUES (?, ?, ?, ?, ?, ?)",
+		token.Hash, string(node), string(cmp.Or(token.Role, trust.RoleNode)), micros(token.ExpiresAt), micros(token.UsedAt), token.UsedBy)
 	if err != nil {
 		return fmt.Errorf("store: keep enrolment token: %w", err)
 	}
@@ -35,14 +36,14 @@ func (s *Store) FindToken(ctx context.Context, hash string) (trust.TokenRecord, 
 }
 
 func findToken(ctx context.Context, in session, hash, lock string) (token trust.TokenRecord, found bool, err error) {
-	err = in.each(ctx, "SELECT node, expires_at, used_at, used_by FROM enrolment_tokens WHERE hash = ?"+lock, []any{hash},
+	err = in.each(ctx, "SELECT node, role, expires_at, used_at, used_by FROM enrolment_tokens WHERE hash = ?"+lock, []any{hash},
 		func(scan scanFunc) error {
-			var node string
+			var node, role string
 			var expires, used int64
-			if err := scan(&node, &expires, &used, &token.UsedBy); err != nil {
+			if err := scan(&node, &role, &expires, &used, &token.UsedBy); err != nil {
 				return err
 			}
-			found = true
+			found, token.Role = true, trust.Role(role)
 			token.Hash, token.ExpiresAt, token.UsedAt = hash, fromMicros(expires), fromMicros(used)
 			return json.Unmarshal([]byte(node), &token.Node)
 		})
@@ -66,14 +67,7 @@ func (s *Store) Redeem(ctx context.Context, hash string, node trust.NodeRecord) 
 				return err
 			}
 		}
-		id, err := json.Marshal(node.Node)
-		if err != nil {
-			return err
-		}
-		_, err = w.exec(ctx, `INSERT INTO nodes (name, node, public_key, key_id, certificate, enrolled_at, retired_at) VALUES (?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (name) DO UPDATE SET node = excluded.node, public_key = excluded.public_key, key_id = excluded.key_id,
-			certificate = excluded.certificate, enrolled_at = excluded.enrolled_at, retired_at = excluded.retired_at`,
-			node.Node.Node, string(id), string(node.Key), node.KeyID, node.Certificate, micros(node.EnrolledAt), micros(node.RetiredAt))
+		err = putNode(ctx, w, node)
 		redeemed = err == nil
 		return err
 	})
@@ -81,6 +75,66 @@ func (s *Store) Redeem(ctx context.Context, hash string, node trust.NodeRecord) 
 		return false, fmt.Errorf("store: redeem enrolment token: %w", err)
 	}
 	return redeemed, nil
+}
+
+// putNode inserts or replaces a node under its name.
+func putNode(ctx context.Context, w writer, node trust.NodeRecord) error {
+	id, err := json.Marshal(node.Node)
+	if err != nil {
+		return err
+	}
+	_, err = w.exec(ctx, `INSERT INTO nodes (name, node, public_key, key_id, certificate, enrolled_at, retired_at, role, via) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (name) DO UPDATE SET node = excluded.node, public_key = excluded.public_key, key_id = excluded.key_id,
+		certificate = excluded.certificate, enrolled_at = excluded.enrolled_at, retired_at = excluded.retired_at, role = excluded.role, via = excluded.via`,
+		node.Node.Node, string(id), string(node.Key), node.KeyID, node.Certificate, micros(node.EnrolledAt), micros(node.RetiredAt),
+		string(cmp.Or(node.Role, trust.RoleNode)), node.Via)
+	return err
+}
+
+// TakeNodes takes in the nodes behind a hub below, if the list is newer than the one
+// before; it returns the version of the newest.
+func (s *Store) TakeNodes(ctx context.Context, hub string, version uint64, nodes []trust.NodeRecord) (kept uint64, err error) {
+	err = s.transact(ctx, func(w writer) error {
+		last := int64(0)
+		// The row is there and locked before it is read: two lists take turns.
+		if _, err := w.exec(ctx, "INSERT INTO node_lists (hub, version, taken_at) VALUES (?, 0, 0) ON CONFLICT (hub) DO NOTHING", hub); err != nil {
+			return err
+		}
+		err := w.each(ctx, "SELECT version FROM node_lists WHERE hub = ?"+s.engine.types().lockRow, []any{hub},
+			func(scan scanFunc) error { return scan(&last) })
+		if err != nil {
+			return err
+		}
+		kept = max(uint64(last), version)
+		if version <= uint64(last) {
+			return nil
+		}
+		others := map[string]bool{}
+		err = w.each(ctx, "SELECT name FROM nodes WHERE via <> ?", []any{hub}, func(scan scanFunc) error {
+			var name string
+			err := scan(&name)
+			others[name] = true
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, node := range nodes {
+			node.Via = hub
+			if others[node.Node.Node] {
+				continue
+			}
+			if err := putNode(ctx, w, node); err != nil {
+				return err
+			}
+		}
+		_, err = w.exec(ctx, "UPDATE node_lists SET version = ?, taken_at = ? WHERE hub = ?", int64(version), micros(s.config.Now()), hub)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("store: take nodes behind %s: %w", hub, err)
+	}
+	return kept, nil
 }
 
 // Renewed replaces the certificate of an admitted node.
@@ -98,14 +152,15 @@ func (s *Store) Renewed(ctx context.Context, node trust.NodeID, certificate stri
 // Nodes lists every admitted node by name.
 func (s *Store) Nodes(ctx context.Context) ([]trust.NodeRecord, error) {
 	var nodes []trust.NodeRecord
-	err := s.engine.reader().each(ctx, "SELECT node, public_key, key_id, certificate, enrolled_at, retired_at FROM nodes ORDER BY name", nil,
+	err := s.engine.reader().each(ctx, "SELECT node, public_key, key_id, certificate, enrolled_at, retired_at, role, via FROM nodes ORDER BY name", nil,
 		func(scan scanFunc) error {
 			var n trust.NodeRecord
-			var id, key string
+			var id, key, role string
 			var enrolled, retired int64
-			if err := scan(&id, &key, &n.KeyID, &n.Certificate, &enrolled, &retired); err != nil {
+			if err := scan(&id, &key, &n.KeyID, &n.Certificate, &enrolled, &retired, &role, &n.Via); err != nil {
 				return err
 			}
+			n.Role = trust.Role(role)
 			n.Key, n.EnrolledAt, n.RetiredAt = []byte(key), fromMicros(enrolled), fromMicros(retired)
 			if err := json.Unmarshal([]byte(id), &n.Node); err != nil {
 				return err

@@ -12,12 +12,13 @@ import (
 
 // repair makes one digest bucket of a stream what the batch says it is: its
 // rows replace what is stored unless that is newer, and live records of the bucket that
-// the batch does not have are deleted unless they are newer than the view it shows.
+// the batch does not have are deleted unless they are newer than the view it shows. The
+// bucket may be lienthong.AllBuckets, the whole stream: so a source says that it was emptied.
 //
 // It trusts nothing that it repairs: presence and counters come from reading the table.
 func (a *application) repair(ctx context.Context, i int, l *layout) error {
 	item := &a.items[i]
-	if item.Header.Bucket == nil || *item.Header.Bucket < 0 || *item.Header.Bucket >= batch.Buckets {
+	if item.Header.Bucket == nil || *item.Header.Bucket < lienthong.AllBuckets || *item.Header.Bucket >= batch.Buckets {
 		return &lienthong.Error{
 			Code: "store.bucket", Where: item.Header.String() + " #" + strconv.FormatUint(item.Header.Sequence, 10),
 			Vi: "lô sửa chữa không nêu nhóm", En: "the repair batch names no bucket",
@@ -25,6 +26,7 @@ func (a *application) repair(ctx context.Context, i int, l *layout) error {
 		}
 	}
 	bucket, state := *item.Header.Bucket, a.states[item.Header.Stream]
+	meant := func(id []byte) bool { return bucket == lienthong.AllBuckets || batch.BucketOf(id) == bucket }
 	set := newChangeSet(l)
 	if err := set.read(item.Rows, int32(i), a.refuser(i)); err != nil {
 		return err
@@ -47,7 +49,7 @@ func (a *application) repair(ctx context.Context, i int, l *layout) error {
 	state.Live, state.Held, state.Deleted = 0, 0, 0
 	err := a.w.keys(ctx, l, state.No, func(id []byte, version int64, is presence) error {
 		state.add(is, 1)
-		if batch.BucketOf(id) != bucket {
+		if !meant(id) {
 			return nil
 		}
 		at := set.find(id)
@@ -72,7 +74,7 @@ func (a *application) repair(ctx context.Context, i int, l *layout) error {
 	// version alone and do no harm when what is stored is known.
 	var strangers []*record
 	for j := range set.records[:known] {
-		if r := &set.records[j]; batch.BucketOf(r.id) != bucket {
+		if r := &set.records[j]; !meant(r.id) {
 			strangers = append(strangers, r)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -78,6 +79,11 @@ func (e *sqliteEngine) types() typeNames {
 		// ISODATE and BLOB are chosen for their affinity: none changes what is stored.
 		kinds: [...]string{"TEXT", "INTEGER", "TEXT", "BLOB", "INTEGER", "ISODATE", "INTEGER", "BLOB"},
 		id:    "TEXT", flag: "INTEGER", at: "INTEGER",
+		keyTable: "json_each(?) k",
+		keyList: func(ids []string) any {
+			list, _ := json.Marshal(ids) // strings never fail
+			return string(list)
+		},
 	}
 }
 

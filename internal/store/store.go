@@ -74,8 +74,9 @@ type Store struct {
 	mu         sync.Mutex
 	layouts    map[layoutKey]*layout
 	registered map[lienthong.Stream]bool
-	sets       []*changeSet  // memory of earlier Applies
-	cautious   map[int64]int // streams whose snapshot met rows that were there: batches to go before trying again
+	sets       []*changeSet                          // memory of earlier Applies
+	cautious   map[int64]int                         // streams whose snapshot met rows that were there: batches to go before trying again
+	fed        map[lienthong.DatasetID]chan struct{} // closed when the dataset's feed grows
 }
 
 // Engine names the engine: "sqlite" or "postgres".
@@ -96,6 +97,7 @@ func open(ctx context.Context, e engine, config Config) (*Store, error) {
 	s := &Store{
 		config: config, engine: e,
 		layouts: make(map[layoutKey]*layout), registered: make(map[lienthong.Stream]bool), cautious: make(map[int64]int),
+		fed: make(map[lienthong.DatasetID]chan struct{}),
 	}
 	if err := s.migrate(ctx); err != nil {
 		return nil, errors.Join(err, e.close())
@@ -122,6 +124,9 @@ type engine interface {
 	acquire(ctx context.Context) (writer, error)
 	release(w writer)
 	freeze(ctx context.Context) (frozen, error)
+	// pick delivers records of a stream by their ids, in no particular order. Id and
+	// values are valid during the call.
+	pick(ctx context.Context, l *layout, stream int64, ids []string, row func(id []byte, values []lienthong.Value) error) error
 	close() error
 }
 
@@ -147,6 +152,8 @@ type writer interface {
 	// keys delivers identity, version and state of every row of a stream. The id is
 	// valid during the call.
 	keys(ctx context.Context, l *layout, stream int64, row func(id []byte, version int64, is presence) error) error
+	// logFeed writes lines of a change log, numbered from first on.
+	logFeed(ctx context.Context, feed, first, now int64, rows []fedRow) error
 	// rowFault tells an error of one row's contents from one of the engine, by a stable reason.
 	rowFault(err error) (reason string, ofRow bool)
 }
@@ -157,6 +164,8 @@ type frozen interface {
 	// live delivers the rows of a stream that are neither deleted nor held. Id and
 	// values are valid during the call.
 	live(ctx context.Context, l *layout, stream int64, row func(id []byte, values []lienthong.Value) error) error
+	// present delivers likewise the rows that are not deleted.
+	present(ctx context.Context, l *layout, stream int64, row func(id []byte, values []lienthong.Value) error) error
 	close() error
 }
 

@@ -20,7 +20,9 @@ type typeNames struct {
 	id, flag, at  string // identity, boolean, moment
 	tableOptions  string
 	migrationLock string
-	lockRow       string // appended to a SELECT whose rows the transaction is about to change
+	lockRow       string                 // appended to a SELECT whose rows the transaction is about to change
+	keyTable      string                 // a table k with a column value, from one parameter
+	keyList       func(ids []string) any // that parameter
 }
 
 // layout is a shape as it lies in a record table.
