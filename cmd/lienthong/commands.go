@@ -129,7 +129,7 @@ func (c *command) root() *cobra.Command {
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON where data is printed")
 	root.PersistentFlags().StringVar(&c.logLevel, "log-level", "warn", "debug, info, warn or error")
 	root.PersistentFlags().StringVar(&c.logFormat, "log-format", "text", "text or json")
-	root.AddCommand(c.demo(), c.hub(), c.node(), c.enrol(), c.signIn(), c.audit(), c.dictionary(), c.database(), c.version())
+	root.AddCommand(c.demo(), c.hub(), c.node(), c.enrol(), c.signIn(), c.audit(), c.dictionary(), c.database(), c.dataset(), c.quarantine(), c.snapshot(), c.push(), c.feed(), c.bundle(), c.receipts(), c.version())
 	c.asked = root.CommandPath()
 	c.watch(root)
 	return root
@@ -320,6 +320,7 @@ func (c *command) node() *cobra.Command {
 
 func (c *command) enrol() *cobra.Command {
 	var path, member, bloc, node string
+	var hub bool
 	var lifetime time.Duration
 	cmd := &cobra.Command{
 		Use: "enrol", Short: "cấp mã đăng ký dùng một lần cho một nút / make a one-time enrolment token for a node",
@@ -329,7 +330,11 @@ func (c *command) enrol() *cobra.Command {
 			if err != nil {
 				return errUsage{err}
 			}
-			token, err := app.Invite(cmd.Context(), config, bloc, member, node, lifetime)
+			invite := app.Invite
+			if hub {
+				invite = app.InviteHub
+			}
+			token, err := invite(cmd.Context(), config, bloc, member, node, lifetime)
 			if err != nil {
 				return err
 			}
@@ -345,6 +350,7 @@ func (c *command) enrol() *cobra.Command {
 	f.StringVar(&member, "member", "", "electronic identifier of the organisation: G15")
 	f.StringVar(&node, "node", "", "name of the node")
 	f.StringVar(&bloc, "bloc", "government", "government, party, assembly, presidency, court, procuracy, audit, front, sociopolitical")
+	f.BoolVar(&hub, "hub", false, "the node is a hub below this one, with nodes of its own behind it")
 	f.DurationVar(&lifetime, "lifetime", 24*time.Hour, "how long the token is good, at most 24h")
 	for _, name := range []string{"member", "node"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {

@@ -263,7 +263,7 @@ func shell(t *testing.T, dir, command, until string) string {
 // TestHandbook runs the commands of the handbook's pages on the files of docs/examples, as
 // processes of their own: operators.md from the first key to a khớp.
 func TestHandbook(t *testing.T) {
-	for page, commands := range map[string]int{"operators.md": 15, "onboarding.md": 9} {
+	for page, commands := range map[string]int{"operators.md": 15, "onboarding.md": 9, "feeds.md": 16} {
 		t.Run(page, func(t *testing.T) {
 			steps := stepsOf(t, docs+page)
 			if len(steps) < commands {

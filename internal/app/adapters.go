@@ -48,7 +48,7 @@ func (i inbox) Done(ctx context.Context, number uint64) error { return i.bus.Don
 
 // answer lets landing talk back over the bus.
 type answer struct {
-	bus    *bus.Hub
+	hub    *Hub
 	signer batch.Signer
 }
 
@@ -65,15 +65,15 @@ func (a answer) Receipts(node string, receipts []lienthong.Receipt) error {
 		}
 		signed[i] = bus.SignedReceipt{Body: string(body), Signature: jws}
 	}
-	return a.bus.Tell(node, bus.Control{Receipts: signed})
+	return a.hub.tell(node, bus.Control{Receipts: signed})
 }
 
 func (a answer) Expect(s lienthong.Stream, sequence uint64, code string) error {
-	return a.bus.Tell(s.Node, bus.Control{Expect: &bus.Expect{Stream: s, Sequence: sequence, Code: code}})
+	return a.hub.tell(s.Node, bus.Control{Expect: &bus.Expect{Stream: s, Sequence: sequence, Code: code}})
 }
 
 func (a answer) Repair(s lienthong.Stream, checkpoint string, buckets []int) error {
-	return a.bus.Tell(s.Node, bus.Control{Repair: &bus.Repair{Stream: s, Checkpoint: checkpoint, Buckets: buckets}})
+	return a.hub.tell(s.Node, bus.Control{Repair: &bus.Repair{Stream: s, Checkpoint: checkpoint, Buckets: buckets}})
 }
 
 // landingStore lets landing write to the store.

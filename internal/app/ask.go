@@ -20,7 +20,7 @@ func (m *monitor) Reconcile(ctx context.Context, database, asker string) error {
 	m.mu.Unlock()
 	var problems []error
 	for node := range nodes {
-		problems = append(problems, m.hub.bus.Tell(node, bus.Control{Reconcile: true}))
+		problems = append(problems, m.hub.tell(node, bus.Control{Reconcile: true, Of: node}))
 	}
 	m.hub.note(ctx, audit.Entry{
 		Kind: audit.Reconciliation, Actor: cmp.Or(asker, administrator), Detail: map[string]string{"event": "asked", "database": database},

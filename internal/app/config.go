@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/lienthong/lienthong"
+	"github.com/lienthong/lienthong/internal/batch"
 	"github.com/lienthong/lienthong/internal/bus"
 	"github.com/lienthong/lienthong/internal/connector/file"
 	"github.com/lienthong/lienthong/internal/telemetry"
@@ -53,6 +54,10 @@ type HubConfig struct {
 	MemoryMB int64 `yaml:"memory_mb"`
 	// Definitions are files or globs of dataset definitions, for titles, labels and set rules.
 	Definitions []string `yaml:"definitions"`
+	// Upstream is the hub above this one, to which everything that lands here is handed on.
+	Upstream *UpstreamConfig `yaml:"upstream"`
+	// Feeds lets other systems follow what lands here. Default: off.
+	Feeds *FeedsConfig `yaml:"feeds"`
 
 	path string
 }
@@ -80,6 +85,10 @@ type NodeConfig struct {
 	ReconcileEvery Duration `yaml:"reconcile_every"`
 	// Metrics is the address for /metrics and /healthz. Default: off.
 	Metrics string `yaml:"metrics"`
+	// Rate and Rates cap the line to the hub.
+	Line `yaml:",inline"`
+	// Compression of batches: fastest, default, better or best. Default: fastest.
+	Compression string `yaml:"compression"`
 	// Sources are what this node reads. lienthong database add adds others while it runs.
 	Sources []SourceConfig `yaml:"sources"`
 
@@ -92,18 +101,44 @@ type HubAddress struct {
 	Enrol string `yaml:"enrol"` // https://host:port. Required at the first start.
 }
 
-// SourceConfig is one source: exactly one of Postgres, SQLite and Files.
+// SourceConfig is one source: exactly one of Postgres, MySQL, SQLServer, Oracle, SQLite, Files,
+// Push and Polling.
 type SourceConfig struct {
 	// Postgres is the DSN of a PostgreSQL database.
 	Postgres telemetry.Secret `yaml:"postgres"`
 	// Slot names the replication slot and publication. Default: lienthong_<node>.
 	Slot string `yaml:"slot"`
+	// MySQL is the DSN of a MySQL or MariaDB database.
+	MySQL telemetry.Secret `yaml:"mysql"`
+	// ServerID is what the server knows this node by among its replicas. Default: made from names.
+	ServerID uint32 `yaml:"server_id"`
+	// SQLServer is the DSN of a SQL Server database, read by its change data capture.
+	SQLServer telemetry.Secret `yaml:"sqlserver"`
+	// Oracle is the DSN of an Oracle database, polled.
+	Oracle telemetry.Secret `yaml:"oracle"`
 	// SQLite is the path of an SQLite database.
 	SQLite string `yaml:"sqlite"`
 	// Files is a drop folder.
 	Files *FilesConfig `yaml:"files"`
+	// Push is the HTTP interface for systems that cannot be read.
+	Push *PushConfig `yaml:"push"`
+	// Polling reads a database again and again, for what has no log to read; with oracle it says how.
+	Polling *PollingConfig `yaml:"polling"`
+	// RetainMB is how much of its log the source may hold back for this node, in MiB: people are
+	// told at half of it, the first load pauses at 80 %, and at all of it, when the spool cannot take
+	// more, the log is given up and both ends are compared later. Default: 0, no bound.
+	RetainMB int64 `yaml:"retain_mb"`
+	// SnapshotShare is the part of the time that each of two readers of a first load may spend
+	// reading the source, above 0 and at most 1. Default: 1.
+	SnapshotShare float64 `yaml:"snapshot_share"`
+	// SnapshotRowsPerSecond bounds a first load. Default: 0, no bound.
+	SnapshotRowsPerSecond int `yaml:"snapshot_rows_per_second"`
 	// Definitions are files or globs of dataset definitions. Required.
 	Definitions []string `yaml:"definitions"`
+	// Priority of its datasets on the line: urgent, normal or bulk. Default: normal.
+	Priority string `yaml:"priority"`
+	// Priorities of single datasets: {population.person: urgent}.
+	Priorities map[string]string `yaml:"priorities"`
 }
 
 // FilesConfig is a drop folder and what is expected in it.
@@ -202,6 +237,12 @@ func (c *HubConfig) check(p *problems) {
 		p.add("bloc", "không có khối này", "no such bloc", blocHint())
 	}
 	p.definitions("definitions", c.path, c.Definitions)
+	if u := c.Upstream; u != nil {
+		u.check(p, c.path)
+	}
+	if c.Feeds != nil {
+		c.Feeds.check(p)
+	}
 }
 
 func blocs() []lienthong.Bloc {
@@ -238,6 +279,9 @@ func LoadNodeConfig(path string) (*NodeConfig, error) {
 	if c.Data != "" {
 		c.Data = c.resolve(c.Data)
 	}
+	if _, ok := batch.ParseCompression(c.Compression); !ok {
+		p.add("compression", "cần fastest, default, better hoặc best", "needs fastest, default, better or best", "")
+	}
 	return c, p.err()
 }
 
@@ -263,17 +307,32 @@ func (c *NodeConfig) check(p *problems) {
 
 func (s *SourceConfig) check(p *problems, at string) {
 	kinds := 0
-	for _, given := range []bool{s.Postgres != "", s.SQLite != "", s.Files != nil} {
+	for _, given := range []bool{
+		s.Postgres != "", s.MySQL != "", s.SQLServer != "", s.Oracle != "", s.SQLite != "", s.Files != nil, s.Push != nil,
+		s.Polling != nil && s.Oracle == "",
+	} {
 		if given {
 			kinds++
 		}
 	}
 	if kinds != 1 {
-		p.add(at, "mỗi nguồn cần đúng một trong postgres, sqlite, files", "a source is exactly one of postgres, sqlite, files", "")
+		p.add(at, "mỗi nguồn cần đúng một trong postgres, mysql, sqlserver, oracle, sqlite, files, push, polling",
+			"a source is exactly one of postgres, mysql, sqlserver, oracle, sqlite, files, push, polling", "")
+	}
+	if s.SnapshotShare < 0 || s.SnapshotShare > 1 {
+		p.add(at+".snapshot_share", "cần số lớn hơn 0 và không quá 1", "needs a number above 0 and at most 1", "0.5")
+	}
+	if s.Push != nil {
+		s.Push.check(p, at+".push")
+	}
+	if s.Polling != nil {
+		s.Polling.check(p, at+".polling", s.Oracle != "")
 	}
 	if len(s.Definitions) == 0 {
 		p.add(at+".definitions", "thiếu định nghĩa tập dữ liệu", "dataset definitions are missing", "definitions: [datasets/*.yaml]")
 	}
+	p.priority(at+".priority", s.Priority)
+	p.priorities(at+".priorities", s.Priorities)
 	if s.Files != nil {
 		p.required(at+".files.root", s.Files.Root)
 		for i, t := range s.Files.Tables {

@@ -38,6 +38,9 @@ type HubParts struct {
 	Now         func() time.Time
 	Log         *slog.Logger
 	Step        func(point string) // see landing.Config and store.Config
+	// Idle keeps the line to the hub above closed: for commands that work on the data of a hub
+	// that does not run.
+	Idle bool
 }
 
 // Hub is a running hub.
@@ -46,7 +49,10 @@ type Hub struct {
 	log       *slog.Logger
 	now       func() time.Time
 	identity  *trust.Identity
+	authority *trust.Authority
+	directory *trust.Directory // whom this hub believes: nodes, and the hubs above
 	enrolment *trust.Enrolment
+	upstream  *upstream // nil: no hub is above this one
 	store     *store.Store
 	audit     *audit.Log
 	bus       *bus.Hub
@@ -57,6 +63,8 @@ type Hub struct {
 	local     *local
 
 	consoleAddr string
+	feedsAddr   string
+	feedsNATS   string
 	enrolAddr   string
 	closers     closers
 	failed      chan error
@@ -116,15 +124,15 @@ func StartHub(ctx context.Context, config *HubConfig, parts HubParts) (_ *Hub, e
 	if h.identity, err = trust.OpenIdentity(filepath.Join(config.Data, "keys"), config.Name, trust.Options{Now: parts.Now}); err != nil {
 		return nil, err
 	}
-	authority, err := trust.OpenAuthority(filepath.Join(config.Data, "authority"), trust.AuthorityOptions{Name: config.Title, Options: trust.Options{Now: parts.Now}})
-	if err != nil {
+	if h.authority, err = trust.OpenAuthority(filepath.Join(config.Data, "authority"), trust.AuthorityOptions{Name: config.Title, Options: trust.Options{Now: parts.Now}}); err != nil {
 		return nil, err
 	}
 	self := trust.NodeID{Bloc: lienthong.Bloc(config.Bloc), Member: member, Node: config.Name}
-	if err := authority.Install(h.identity, self, config.Title, config.Hosts...); err != nil {
+	if err := h.authority.Install(h.identity, self, config.Title, config.Hosts...); err != nil {
 		return nil, err
 	}
 	directory := trust.NewDirectory()
+	h.directory = directory
 
 	// Where records land, and where everything is written down.
 	if h.store, err = openStore(ctx, config, parts); err != nil {
@@ -139,9 +147,12 @@ func StartHub(ctx context.Context, config *HubConfig, parts HubParts) (_ *Hub, e
 	}
 	h.closers.add(func() { _ = h.audit.Close(context.WithoutCancel(ctx)) })
 	if h.enrolment, err = trust.NewEnrolment(ctx, trust.EnrolmentConfig{
-		Authority: authority, Registry: h.store, Directory: directory, Hub: h.identity, Now: parts.Now, Log: parts.Log,
+		Authority: h.authority, Registry: h.store, Directory: directory, Hub: h.identity, Now: parts.Now, Log: parts.Log,
 		Observe: func(ctx context.Context, e trust.EnrolmentEvent) {
 			h.note(ctx, audit.Entry{Kind: audit.Enrolment, Actor: e.Node.String(), Node: e.Node.Node, Detail: map[string]string{"code": e.Code, "key": e.KeyID}})
+			if h.upstream != nil {
+				wake(h.upstream.listed)
+			}
 		},
 	}); err != nil {
 		return nil, err
@@ -178,19 +189,26 @@ func StartHub(ctx context.Context, config *HubConfig, parts HubParts) (_ *Hub, e
 			peer, err := trust.Peer(state)
 			return peer.Node, err
 		},
-		Log: parts.Log,
+		Relays: h.enrolment.Relays, Log: parts.Log,
 	}); err != nil {
 		return nil, err
 	}
 	h.closers.add(h.bus.Close)
-	opener, err := batch.NewOpener(nodeVerifier{directory})
+	opener, err := batch.NewOpener(batchVerifier{directory})
 	if err != nil {
 		return nil, err
 	}
-	lander := landing.New(landing.Config{
-		Hub: config.Name, Inbox: inbox{h.bus}, Answer: answer{bus: h.bus, signer: h.identity}, Store: landingStore{h.store},
-		Opener: opener, Observe: h.observe, Now: parts.Now, Log: parts.Log, Step: parts.Step,
-	})
+	land := landing.Config{
+		Hub: config.Name, Inbox: inbox{h.bus}, Answer: answer{hub: h, signer: h.identity}, Store: landingStore{h.store},
+		Opener: opener, Admit: h.admit, Observe: h.observe, Now: parts.Now, Log: parts.Log, Step: parts.Step,
+	}
+	if config.Upstream != nil {
+		if err := h.openUpstream(ctx, parts.Idle); err != nil {
+			return nil, err
+		}
+		land.Relay = h.upstream
+	}
+	lander := landing.New(land)
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	h.closers.add(func() { cancel(); running.Wait(); opener.Close() })
@@ -210,9 +228,18 @@ func StartHub(ctx context.Context, config *HubConfig, parts HubParts) (_ *Hub, e
 	run("statuses", func(ctx context.Context) error { return h.bus.Statuses(ctx, h.monitor.status(nodeVerifier{directory})) })
 	run("rules", h.monitor.runSetRules)
 	run("audit check", h.monitor.checkAudit)
+	run("renewals", h.renewals)
+	run("passed receipts", func(ctx context.Context) error { return h.bus.Heard(ctx, h.heard) })
+	if h.upstream != nil {
+		run("upstream", h.upstream.run)
+	}
 	h.note(ctx, audit.Entry{Kind: audit.Configuration, Actor: self.String(), Detail: map[string]string{"event": "start", "store": h.store.Engine()}})
 
 	if err := h.open(ctx); err != nil {
+		return nil, err
+	}
+	h.bundleCommands()
+	if err := h.openFeeds(ctx, words); err != nil {
 		return nil, err
 	}
 	stop, err := h.local.open(ctx, config.Data)
@@ -343,9 +370,14 @@ func (h *Hub) observe(e landing.Event) {
 			Kind: audit.Refusal, Actor: h.config.Name, Node: e.Header.Node, Dataset: e.Header.Dataset.String(),
 			Sequence: e.Header.Sequence, Digest: e.Digest, Detail: map[string]string{"code": e.Code},
 		})
+	case "restarted":
+		h.note(ctx, audit.Entry{
+			Kind: audit.Refusal, Actor: h.config.Name, Node: e.Header.Node, Dataset: e.Header.Dataset.String(),
+			Sequence: e.Header.Sequence, Digest: e.Digest, Detail: map[string]string{"code": e.Code},
+		})
 	case "reconciled":
 		meters.Reconciled(ctx, e.Result.Result)
-		if err := h.bus.Tell(e.Header.Node, bus.Control{Result: e.Result}); err != nil {
+		if err := h.tellResult(e.Header.Node, e.Result); err != nil {
 			h.log.DebugContext(ctx, "result not told", slog.Any("error", err)) // the next comparison tells it
 		}
 		h.note(ctx, audit.Entry{

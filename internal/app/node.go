@@ -35,6 +35,9 @@ type NodeParts struct {
 	Sealed func(*batch.Sealed)
 	// AcknowledgeEarly breaks the first promise; see capture.Config.
 	AcknowledgeEarly bool
+	// Idle opens neither sources nor the line: for commands that work on the data of a node that
+	// does not run.
+	Idle bool
 }
 
 // Node is a running node.
@@ -53,6 +56,9 @@ type Node struct {
 	parts    sourceParts
 	adding   sync.Mutex    // one database at a time
 	asked    chan struct{} // somebody wants a comparison now
+	hubKeys  *trust.Directory
+	stranger chan struct{} // a hub has signed whose key is not known yet
+	lost     chan bus.Expect
 
 	// owned by statuses
 	measured     map[lienthong.DatasetID]capture.Status
@@ -70,7 +76,7 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 	if parts.Log == nil {
 		parts.Log = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{config: config, log: parts.Log, local: newLocal(parts.Log), now: parts.Now, failed: make(chan error, 1), measured: map[lienthong.DatasetID]capture.Status{}, asked: make(chan struct{}, 1)}
+	n := &Node{config: config, log: parts.Log, local: newLocal(parts.Log), now: parts.Now, failed: make(chan error, 1), measured: map[lienthong.DatasetID]capture.Status{}, asked: make(chan struct{}, 1), stranger: make(chan struct{}, 1), lost: make(chan bus.Expect, 64)}
 	defer func() {
 		if err != nil {
 			n.closers.run()
@@ -95,10 +101,10 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 	if err != nil {
 		return nil, err
 	}
-	hubKeys, err := n.identity.HubDirectory()
-	if err != nil {
+	if n.hubKeys, err = n.identity.HubDirectory(); err != nil {
 		return nil, err
 	}
+	n.keptDirectory().load(ctx)
 	recordKey, err := secretFile(filepath.Join(config.Data, "keys", "record_key"))
 	if err != nil {
 		return nil, err
@@ -123,14 +129,20 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 	if err != nil {
 		return nil, err
 	}
+	links := config.Hub.Links
+	if parts.Idle {
+		links = ""
+	}
 	if n.bus, err = bus.StartNode(ctx, bus.NodeConfig{
-		Name: config.Name, Dir: filepath.Join(config.Data, "spool"), HubAddr: config.Hub.Links, TLS: linkTLS,
-		Signer: n.identity, Hub: nodeVerifier{hubKeys}, HubName: membership.Hub.Node,
+		Name: config.Name, Dir: filepath.Join(config.Data, "spool"), HubAddr: links, TLS: linkTLS,
+		Signer: n.identity, Hub: hubVerifier{n.hubKeys}, HubName: membership.Hub.Node,
+		Rate: config.Line.at(parts.Now), Class: n.class,
 		MaxBytes: config.SpoolMB << 20, Reserve: config.ReserveMB << 20,
 		Receipted: func(ctx context.Context, signed []bus.SignedReceipt, receipts []lienthong.Receipt) error {
 			return n.receipted(ctx, signed, receipts, parts.Step)
 		},
-		Repair: n.repair, Reconcile: n.askReconcile, Reconciled: n.reconciled, Log: parts.Log,
+		Passed: n.passed, Gone: n.gone, Restart: n.restart, Stranger: func() { wake(n.stranger) },
+		Repair: n.repair, Reconcile: func(string) { n.askReconcile() }, Reconciled: n.reconciled, Log: parts.Log,
 	}); err != nil {
 		return nil, err
 	}
@@ -147,7 +159,9 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 	if err := n.open(ctx); err != nil {
 		return nil, err
 	}
+	n.bus.Reclass()
 	n.databaseCommands()
+	n.bundleCommands()
 	stop, err := n.local.open(ctx, config.Data)
 	if err != nil {
 		return nil, err
@@ -185,6 +199,7 @@ func (n *Node) run(ctx context.Context) {
 	running.Go(func() { n.renewals(runCtx) })
 	running.Go(func() { n.drainAudit(runCtx) })
 	running.Go(func() { n.comparisons(runCtx) })
+	running.Go(func() { n.restarts(runCtx) })
 }
 
 func (n *Node) open(ctx context.Context) error {
@@ -232,12 +247,12 @@ func (n *Node) receipted(ctx context.Context, signed []bus.SignedReceipt, receip
 		dataset := r.Dataset.String()
 		leaves = append(leaves,
 			audit.Entry{Kind: audit.BatchSealed, Actor: n.config.Name, Node: r.Node, Dataset: dataset, Sequence: r.Sequence, Digest: r.Digest},
-			audit.Entry{
-				Kind: audit.Receipt, Actor: r.Hub, Node: r.Node, Dataset: dataset, Sequence: r.Sequence, Digest: hashOf(signed[i].Body),
-				Detail: map[string]string{"landed": strconv.Itoa(r.Landed), "ignored": strconv.Itoa(r.Ignored)},
-			})
+			receiptLeaf(signed[i], r))
 	}
 	if _, err := n.audit.AppendAll(ctx, leaves); err != nil {
+		return err
+	}
+	if err := n.saveReceipts(ctx, signed, receipts); err != nil {
 		return err
 	}
 	if err := n.state.SaveHeads(ctx, receipts); err != nil {
@@ -358,24 +373,10 @@ func (n *Node) statuses(ctx context.Context) {
 // judgeHealth says in words what an operator should know: the link, the spool's
 // fill, and each dataset that stands still.
 func (n *Node) judgeHealth(ctx context.Context, s *nodeStatus) {
-	if n.bus.Linked() {
-		n.health.Set("link", telemetry.OK, "link.up", "đã nối với trung tâm", "linked to the hub")
-	} else {
-		n.health.Set("link", telemetry.Degraded, "link.down", "chưa nối được với trung tâm; lô được giữ lại tại nút", "not linked to the hub; batches are kept at the node")
-	}
-	fill := n.bus.Fill()
-	level := telemetry.OK
-	code := "spool.room"
-	switch {
-	case fill >= 0.9:
-		level, code = telemetry.Failed, "spool.90"
-	case fill >= 0.7:
-		level, code = telemetry.Degraded, "spool.70"
-	}
-	percent := strconv.Itoa(int(fill * 100))
-	n.health.Set("spool", level, code, "hàng đợi bền dùng "+percent+" %", "the spool is "+percent+" % full")
+	judgeLink(n.health, "link", n.bus.Linked())
+	code := judgeSpool(n.health, "spool", n.bus.Fill())
 	if code != n.spoolCode {
-		if level != telemetry.OK {
+		if code != "spool.room" {
 			n.log.WarnContext(ctx, "spool is filling up; when it is full, sources are slowed and nothing is dropped",
 				slog.String("code", code), slog.Int("batches", s.SpoolBatches), slog.Int64("bytes", s.SpoolBytes))
 		}
@@ -435,20 +436,40 @@ func (n *Node) measure(s *nodeStatus) {
 	}
 }
 
-// renewals replaces the node's certificate before it ends.
+// renewals replaces the node's certificate before it ends, and keeps the hub's list of
+// keys fresh.
 func (n *Node) renewals(ctx context.Context) {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
+	keep := n.keptDirectory()
 	for {
-		if n.identity.RenewalDue() && n.config.Hub.Enrol != "" {
-			if err := n.identity.Renew(ctx, n.config.Hub.Enrol); err != nil && ctx.Err() == nil {
-				n.log.WarnContext(ctx, "certificate not renewed", slog.String("code", lienthong.ErrorCode(err)), slog.Any("error", err))
-			}
-		}
+		keep.refresh(ctx)
 		select {
 		case <-tick.C:
+		case <-n.stranger:
+			// Not for every one of many receipts of a hub that is new.
+			if !rest(ctx, time.Second) {
+				return
+			}
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+func (n *Node) keptDirectory() keepDirectory {
+	return keepDirectory{
+		path: filepath.Join(n.config.Data, "directory.json"), identity: n.identity, directory: n.hubKeys, enrol: n.config.Hub.Enrol, log: n.log,
+	}
+}
+
+func rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

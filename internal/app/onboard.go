@@ -103,10 +103,18 @@ func ParseDSN(dsn string) (config *SourceConfig, kind, code string, err error) {
 		switch scheme {
 		case "postgres", "postgresql":
 			return &SourceConfig{Postgres: telemetry.Secret(dsn)}, "postgres", code, nil
+		case "mysql", "mariadb":
+			return &SourceConfig{MySQL: telemetry.Secret(dsn)}, "mysql", code, nil
 		case "sqlite":
 			return &SourceConfig{SQLite: u.Host + u.Path}, "sqlite", plainCode(strings.TrimSuffix(path.Base(u.Path), path.Ext(u.Path))), nil
 		}
 		return nil, "", "", badDSN()
+	}
+	if _, rest, driver := strings.Cut(dsn, "@"); driver && (strings.Contains(rest, "tcp(") || strings.Contains(rest, "unix(")) {
+		// user:password@tcp(host:3306)/db, as the driver writes it
+		_, name, _ := strings.Cut(rest, ")/")
+		name, _, _ = strings.Cut(name, "?")
+		return &SourceConfig{MySQL: telemetry.Secret(dsn)}, "mysql", plainCode(name), nil
 	}
 	info, statErr := os.Stat(dsn)
 	switch {
@@ -171,7 +179,7 @@ func CheckDatabase(ctx context.Context, node *NodeConfig, request DatabaseReques
 	defer func() { _ = os.RemoveAll(state) }()
 	opened, err := connect(ctx, config, connection{
 		owner: node.Name + "_" + cmp.Or(request.Name, code), state: state, files: state,
-		resolve: func(p string) string { return p }, parts: NodeParts{Now: time.Now, Log: slog.New(slog.DiscardHandler)},
+		node: node.Name, resolve: func(p string) string { return p }, parts: NodeParts{Now: time.Now, Log: slog.New(slog.DiscardHandler)},
 	})
 	if err != nil {
 		return nil, err
@@ -445,6 +453,9 @@ func (s *SourceConfig) plain(name string) map[string]any {
 	if s.Slot != "" {
 		out["slot"] = s.Slot
 	}
+	if s.MySQL != "" {
+		out["mysql"] = s.MySQL.Reveal()
+	}
 	if s.SQLite != "" {
 		out["sqlite"] = s.SQLite
 	}
@@ -527,7 +538,7 @@ func (s *SourceConfig) absolute() error {
 
 func (n *Node) nameFree(name string) error {
 	for _, one := range n.sources.all() {
-		taken := one.name == name || slices.ContainsFunc(one.definitions, func(d *dictionary.Definition) bool { return d.Dataset.Database == name })
+		taken := one.name == name || slices.ContainsFunc(n.sources.definitions(one), func(d *dictionary.Definition) bool { return d.Dataset.Database == name })
 		if taken {
 			return &lienthong.Error{
 				Code: "database.taken", Where: name, Vi: "nút đã có cơ sở dữ liệu mang mã này", En: "the node already has a database with this code",
@@ -587,7 +598,7 @@ func (n *Node) Databases(database string) DatabaseStatus {
 				Stopped: c.Stopped + c.Failure,
 			})
 		}
-		for _, d := range one.definitions {
+		for _, d := range n.sources.definitions(one) {
 			add(d.Dataset, DatasetStatus{}) // the source has not been reached yet
 		}
 	}
@@ -604,6 +615,8 @@ func (n *Node) databaseCommands() {
 		}
 		return n.AddDatabase(ctx, request)
 	})
+	n.pushCommands()
+	n.stewardCommands()
 	n.local.handle("GET /database/status", func(_ context.Context, r *http.Request) (any, error) {
 		return n.Databases(r.URL.Query().Get("database")), nil
 	})

@@ -315,7 +315,7 @@ func (m *monitor) stateOf(v *streamView, d *console.DatasetRow, now time.Time) (
 		return console.Failing, console.Text{Vi: "không đối soát được", En: "could not be compared"}
 	case lienthong.Matches:
 	}
-	node := m.nodes[v.stream.Node]
+	node := m.nodes[m.hub.route(v.stream.Node)]
 	switch {
 	case v.last.SourceRows == 0:
 		// Two empty ends agree, but nobody should read that as a database that is there.
@@ -552,7 +552,7 @@ func (m *monitor) flow(streams []*streamView, now time.Time) []console.FlowStep 
 		}
 		rate += d.RowsPerSecond
 		state = worse(state, d.State)
-		nodes[v.stream.Node] = true
+		nodes[m.hub.route(v.stream.Node)] = true
 	}
 	var batches, size int64
 	for name := range nodes {

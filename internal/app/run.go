@@ -63,6 +63,17 @@ func RunNode(ctx context.Context, config *NodeConfig, parts NodeParts, started f
 // Invite makes an enrolment token beside a hub that may be running: it works on
 // the hub's store and keys, not on the hub.
 func Invite(ctx context.Context, config *HubConfig, bloc, member, node string, lifetime time.Duration) (string, error) {
+	return invite(ctx, config, bloc, member, node, lifetime, (*trust.Enrolment).Invite)
+}
+
+// InviteHub is Invite for a hub below.
+func InviteHub(ctx context.Context, config *HubConfig, bloc, member, node string, lifetime time.Duration) (string, error) {
+	return invite(ctx, config, bloc, member, node, lifetime, (*trust.Enrolment).InviteHub)
+}
+
+func invite(ctx context.Context, config *HubConfig, bloc, member, node string, lifetime time.Duration,
+	token func(*trust.Enrolment, context.Context, trust.NodeID, time.Duration) (string, error),
+) (string, error) {
 	config.complete()
 	code, err := lienthong.ParseMemberCode(member)
 	if err != nil {
@@ -106,7 +117,7 @@ func Invite(ctx context.Context, config *HubConfig, bloc, member, node string, l
 	if err != nil {
 		return "", err
 	}
-	return enrolment.Invite(ctx, trust.NodeID{Bloc: lienthong.Bloc(bloc), Member: code, Node: node}, lifetime)
+	return token(enrolment, ctx, trust.NodeID{Bloc: lienthong.Bloc(bloc), Member: code, Node: node}, lifetime)
 }
 
 // SignInLink makes a one-time sign-in link beside a hub that may be running.

@@ -3,18 +3,18 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/lienthong/lienthong"
+	"github.com/lienthong/lienthong/internal/audit"
+	"github.com/lienthong/lienthong/internal/batch"
+	"github.com/lienthong/lienthong/internal/bus"
 	"github.com/lienthong/lienthong/internal/capture"
 	"github.com/lienthong/lienthong/internal/connector"
-	"github.com/lienthong/lienthong/internal/connector/file"
-	"github.com/lienthong/lienthong/internal/connector/postgres"
-	"github.com/lienthong/lienthong/internal/connector/sqlite"
 	"github.com/lienthong/lienthong/internal/dictionary"
 )
 
@@ -28,17 +28,25 @@ type sources struct {
 
 // source is one database or folder, and its capture.
 type source struct {
-	name        string
-	config      *SourceConfig
-	definitions []*dictionary.Definition
-	source      connector.Source
-	capture     *capture.Capture
+	name    string
+	config  *SourceConfig
+	defined []*dictionary.Definition // guarded by sources.mu
+	source  connector.Source
+	capture *capture.Capture
+	address string // of its HTTP interface, when it has one
 }
 
 func (s *sources) all() []*source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.list[:len(s.list):len(s.list)]
+}
+
+// definitions of a source: a steward may give it others while it runs.
+func (s *sources) definitions(one *source) []*dictionary.Definition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return one.defined
 }
 
 // add registers a source, and starts it when the others run already.
@@ -83,7 +91,7 @@ func (s *sources) close() {
 // find returns the source that has the dataset.
 func (s *sources) find(dataset lienthong.DatasetID) (*source, error) {
 	for _, one := range s.all() {
-		for _, d := range one.definitions {
+		for _, d := range s.definitions(one) {
 			if d.Dataset == dataset {
 				return one, nil
 			}
@@ -98,8 +106,15 @@ func (s *sources) find(dataset lienthong.DatasetID) (*source, error) {
 // reconciled remembers what the hub's last comparison of a dataset found.
 func (n *Node) reconciled(r lienthong.Reconciliation) {
 	n.sources.mu.Lock()
-	defer n.sources.mu.Unlock()
 	n.sources.results[r.Dataset] = r
+	n.sources.mu.Unlock()
+	one, err := n.sources.find(r.Dataset)
+	if err == nil {
+		err = one.capture.Reconciled(context.Background(), r) //nolint:forbidigo // called by the bus, which has none
+	}
+	if err != nil {
+		n.log.Warn("result of a comparison not taken in", slog.Any("error", err)) //nolint:sloglint // likewise
+	}
 }
 
 // sourceParts is what every source of a node shares.
@@ -114,6 +129,9 @@ func (n *Node) openSources(ctx context.Context, parts NodeParts, words *dictiona
 	n.sources = &sources{results: map[lienthong.DatasetID]lienthong.Reconciliation{}}
 	n.closers.add(n.sources.close)
 	n.parts = sourceParts{NodeParts: parts, words: words, recordKey: recordKey}
+	if parts.Idle {
+		return nil
+	}
 	for i := range n.config.Sources {
 		definitions, err := loadDefinitions(n.config.path, n.config.Sources[i].Definitions)
 		if err != nil {
@@ -143,50 +161,58 @@ func (n *Node) openSource(ctx context.Context, name string, config *SourceConfig
 	if err != nil {
 		return err
 	}
+	compression, _ := batch.ParseCompression(n.config.Compression)
+	sealed := n.parts.Sealed
+	if config.Push != nil {
+		sealed = n.trackPushed(sealed)
+	}
 	c, err := capture.New(capture.Config{
-		Node: n.config.Name, Source: opened, Definitions: definitions, Dictionary: n.parts.words, Signer: n.identity,
+		Node: n.config.Name, Source: opened, Definitions: definitions, Dictionary: n.parts.words, Signer: n.identity, Compression: compression,
 		Spool: n.bus, State: n.state, RecordKey: n.parts.recordKey, ReconcileEvery: time.Duration(n.config.ReconcileEvery),
-		Now: n.parts.Now, Log: n.parts.Log, Step: n.parts.Step, Sealed: n.parts.Sealed, AcknowledgeEarly: n.parts.AcknowledgeEarly,
+		SnapshotShare: config.SnapshotShare, SnapshotRowsPerSecond: config.SnapshotRowsPerSecond, RetainBudget: config.RetainMB << 20,
+		FieldKeys: n.fieldKey, Notice: n.notice,
+		Now: n.parts.Now, Log: n.parts.Log, Step: n.parts.Step, Sealed: sealed, AcknowledgeEarly: n.parts.AcknowledgeEarly,
 	})
 	if err != nil {
 		return errors.Join(err, opened.Close())
 	}
-	n.sources.add(&source{name: name, config: config, definitions: definitions, source: opened, capture: c})
-	return nil
+	one := &source{name: name, config: config, defined: definitions, source: opened, capture: c}
+	n.sources.add(one)
+	return n.openDoors(ctx, one)
 }
 
 func (n *Node) connection(name string) connection {
 	return connection{
 		owner: n.config.Name + "_" + name, state: filepath.Join(n.config.Data, "source-"+name), files: filepath.Join(n.config.Data, "files-"+name),
-		resolve: n.config.resolve, parts: n.parts.NodeParts,
+		node: n.config.Name, resolve: n.config.resolve, signer: n.identity, tracker: tracker{n}, parts: n.parts.NodeParts,
 	}
 }
 
-// connection is what a source needs to know of its place in a node.
-type connection struct {
-	owner   string // names what is kept at the source for us
-	state   string // directory for what the connector must remember
-	files   string
-	resolve func(string) string
-	parts   NodeParts
+// notice writes a step that protected a source, or stopped or released a dataset, into the log.
+func (n *Node) notice(notice capture.Notice) {
+	detail := map[string]string{"code": notice.Code, "text": notice.En}
+	for name, figure := range notice.Figures {
+		detail[name] = strconv.FormatInt(figure, 10)
+	}
+	entry := audit.Entry{Kind: audit.Configuration, Actor: n.config.Name, Node: n.config.Name, Detail: detail}
+	if notice.Dataset != (lienthong.DatasetID{}) {
+		entry.Dataset = notice.Dataset.String()
+	}
+	ctx := context.Background() //nolint:forbidigo // the step has been taken; nobody waits for its entry
+	if err := n.audit.Enqueue(ctx, entry); err != nil {
+		n.log.ErrorContext(ctx, "audit entry not written", slog.Any("error", err))
+	}
 }
 
-// connect opens the source that the configuration names: the list of technologies.
-func connect(ctx context.Context, c *SourceConfig, at connection) (connector.Source, error) {
-	switch {
-	case c.Postgres != "":
-		slot := c.Slot
-		if slot == "" {
-			slot = "lienthong_" + strings.ReplaceAll(at.owner, "-", "_")
+// fieldKey is the key by which fields are hashed or tokenised. It is made when it is first
+// needed and never leaves the node: values hashed at two nodes are equal only where people
+// have given both the same file.
+func (n *Node) fieldKey(name string) ([]byte, error) {
+	if !bus.NodeName(name) {
+		return nil, &lienthong.Error{
+			Code: "field.key", Where: name, Vi: "tên khóa không đúng dạng", En: "not the name of a key",
+			Hint: "1-32 ký tự a-z, 0-9, - / 1-32 of a-z, 0-9, -",
 		}
-		return postgres.Open(postgres.Config{DSN: string(c.Postgres), Name: slot, Now: at.parts.Now, Log: at.parts.Log})
-	case c.SQLite != "":
-		return sqlite.Open(ctx, sqlite.Config{Path: at.resolve(c.SQLite), Now: at.parts.Now, Log: at.parts.Log})
-	default:
-		files := file.Config{Root: at.resolve(c.Files.Root), StateDir: at.files, Now: at.parts.Now, Log: at.parts.Log}
-		for i := range c.Files.Tables {
-			files.Tables = append(files.Tables, c.Files.Tables[i].table())
-		}
-		return file.Open(ctx, files)
 	}
+	return secretFile(filepath.Join(n.config.Data, "keys", "field_"+name))
 }

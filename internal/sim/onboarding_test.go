@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/app"
+	"github.com/lienthong/lienthong/internal/mariadbtest"
 	"github.com/lienthong/lienthong/internal/telemetry"
 )
 
@@ -76,11 +78,69 @@ func postgresText(quoted, kind string) string {
 	return quoted + "::text"
 }
 
+func mariadbSamples() sampleEngine {
+	return sampleEngine{
+		name: "mariadb", driver: "mysql",
+		dialect: dialect{
+			quote: "`",
+			types: map[string]string{
+				"timestamp": "datetime", "bool": "boolean", "blob": "mediumblob", "real": "double",
+				"features": "set('Trailers','Commentaries','Deleted Scenes','Behind the Scenes')", "rating": "enum('G','PG','PG-13','R','NC-17')",
+			},
+			suffix: " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4",
+			after: []string{
+				"CREATE VIEW customer_list AS SELECT customer_id, concat(first_name, ' ', last_name) AS name FROM customer",
+				"CREATE TABLE payment_p (payment_id int, at date NOT NULL, amount decimal(5,2), PRIMARY KEY (payment_id, at)) PARTITION BY HASH (payment_id) PARTITIONS 4",
+				"INSERT INTO payment_p SELECT seq, date '2024-06-01' + interval seq day, seq / 7 FROM seq_1_to_300",
+				"CREATE TABLE audit_trail (what text, at datetime)",
+			},
+			literal: func(kind, text string) string {
+				switch kind {
+				case "blob":
+					return "x'" + hex.EncodeToString([]byte(text)) + "'"
+				case "bool":
+					return text
+				}
+				return "'" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(text) + "'"
+			},
+		},
+		database: func(t *testing.T) (string, string) {
+			dir, err := os.MkdirTemp("", "lienthong-sim-") // a path that other accounts may enter
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+			mariadb, err := mariadbtest.Start(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(mariadb.Close)
+			dsn := mariadb.Database(t)
+			return dsn, dsn
+		},
+		read: func(quoted, kind string) string {
+			switch {
+			case kind == "blob":
+				return "lower(hex(" + quoted + "))"
+			case strings.HasPrefix(kind, "decimal"):
+				return "trim(TRAILING '.' FROM trim(TRAILING '0' FROM cast(" + quoted + " AS char)))"
+			case kind == "timestamp":
+				return "date_format(" + quoted + ", '%Y-%m-%d %H:%i:%s')"
+			case kind == "bool":
+				return "if(" + quoted + ", 'true', 'false')"
+			case strings.HasPrefix(kind, "char("):
+				return "rtrim(" + quoted + ")"
+			}
+			return "cast(" + quoted + " AS char)"
+		},
+	}
+}
+
 // TestOnboarding_SampleDatabases: a database of a few dozen tables that nobody has
 // prepared goes from an empty node to landed, compared tables by one command, and live
 // changes follow.
 func TestOnboarding_SampleDatabases(t *testing.T) {
-	for _, e := range []sampleEngine{postgresSamples()} {
+	for _, e := range []sampleEngine{postgresSamples(), mariadbSamples()} {
 		t.Run(e.name, func(t *testing.T) { onboard(t, e) })
 	}
 }
@@ -269,6 +329,9 @@ func readLanded(ctx context.Context, t *testing.T, db *sql.DB, table *sampleTabl
 			quoted += " AT TIME ZONE 'UTC'"
 		}
 		columns[i] = postgresText(quoted, kind)
+		if kind == "bool" { // MariaDB's is a small number
+			columns[i] = "CASE " + quoted + "::text WHEN '1' THEN 'true' WHEN '0' THEN 'false' ELSE " + quoted + "::text END"
+		}
 	}
 	return readRows(ctx, t, db, "SELECT "+strings.Join(columns, ", ")+" FROM records_"+strings.ReplaceAll(d.Dataset, ".", "_")+" WHERE NOT _deleted AND NOT _held")
 }
