@@ -106,7 +106,8 @@ type HubAddress struct {
 type SourceConfig struct {
 	// Postgres is the DSN of a PostgreSQL database.
 	Postgres telemetry.Secret `yaml:"postgres"`
-	// Slot names the replication slot and publication. Default: lienthong_<node>.
+	// Slot names the replication slot and publication, after lienthong_. Default: made of the node's
+	// name, the source's number and the database.
 	Slot string `yaml:"slot"`
 	// MySQL is the DSN of a MySQL or MariaDB database.
 	MySQL telemetry.Secret `yaml:"mysql"`

@@ -2,9 +2,7 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"fmt"
 	"net/url"
 	"slices"
@@ -90,14 +88,15 @@ func (c *PollingConfig) tables() []polling.Table {
 
 // connection is what a source needs to know of its place in a node.
 type connection struct {
-	owner   string // names what is kept at the source for us
-	node    string
-	state   string // directory for what the connector must remember
-	files   string
-	resolve func(string) string
-	signer  push.Signer
-	tracker push.Tracker
-	parts   NodeParts
+	owner     string // names what is kept at the source for us
+	node      string
+	continues bool   // this node has read the source before
+	state     string // directory for what the connector must remember
+	files     string
+	resolve   func(string) string
+	signer    push.Signer
+	tracker   push.Tracker
+	parts     NodeParts
 }
 
 // connect opens the source that the configuration names: the list of technologies.
@@ -112,9 +111,12 @@ func connect(ctx context.Context, c *SourceConfig, at connection) (connector.Sou
 	case c.Postgres != "":
 		slot := c.Slot
 		if slot == "" {
-			slot = slotName(at.owner, c.Postgres.Reveal())
+			var err error
+			if slot, err = postgres.DefaultName(at.owner, c.Postgres.Reveal()); err != nil {
+				return nil, err
+			}
 		}
-		return postgres.Open(postgres.Config{DSN: c.Postgres.Reveal(), Name: slot, Now: now, Log: log})
+		return postgres.Open(postgres.Config{DSN: c.Postgres.Reveal(), Name: slot, Continues: at.continues, Now: now, Log: log})
 	case c.MySQL != "":
 		dsn, err := mysqlDSN(c.MySQL.Reveal())
 		if err != nil {
@@ -142,18 +144,6 @@ func connect(ctx context.Context, c *SourceConfig, at connection) (connector.Sou
 		}
 		return file.Open(ctx, files)
 	}
-}
-
-// slotName names slot and publication. Slots belong to the whole server, so that the name
-// says which database it is of.
-func slotName(owner, dsn string) string {
-	name := "lienthong_" + strings.ReplaceAll(owner, "-", "_")
-	u, err := url.Parse(dsn)
-	if err != nil || strings.Trim(u.Path, "/") == "" {
-		return name
-	}
-	sum := sha256.Sum256([]byte(u.Path))
-	return name[:min(len(name), 40)] + "_" + hex.EncodeToString(sum[:4])
 }
 
 // mysqlDSN turns an address such as mysql://user:password@host:3306/db into the words of the

@@ -157,7 +157,15 @@ func (n *Node) openSources(ctx context.Context, parts NodeParts, words *dictiona
 }
 
 func (n *Node) openSource(ctx context.Context, name string, config *SourceConfig, definitions []*dictionary.Definition) error {
-	opened, err := connect(ctx, config, n.connection(name))
+	at := n.connection(name)
+	for _, d := range definitions {
+		saved, err := n.state.Load(ctx, d.Dataset)
+		if err != nil {
+			return err
+		}
+		at.continues = at.continues || saved.Head.Sequence > 0
+	}
+	opened, err := connect(ctx, config, at)
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,8 @@ const (
 	Enrolment      Kind = "enrolment"
 	Refusal        Kind = "refusal"
 	Reconciliation Kind = "reconciliation"
+	Bundle         Kind = "bundle"     // made or taken in, to be carried by hand
+	Disclosure     Kind = "disclosure" // records with personal fields were handed to a consumer
 )
 
 // Entry is one leaf.
@@ -340,7 +342,7 @@ func (l *Log) enqueue(ctx context.Context, entries []Entry) ([]*waiting, error) 
 func (e *Entry) validate() error {
 	problem := ""
 	switch e.Kind {
-	case BatchSealed, BatchLanded, Receipt, Quarantine, Configuration, Login, Enrolment, Refusal, Reconciliation:
+	case BatchSealed, BatchLanded, Receipt, Quarantine, Configuration, Login, Enrolment, Refusal, Reconciliation, Disclosure, Bundle:
 	default:
 		problem = "unknown kind"
 	}

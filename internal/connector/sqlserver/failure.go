@@ -71,7 +71,7 @@ func explain(err error) error {
 		e.Code = "sqlserver.denied"
 		e.Vi, e.En = "tài khoản không đủ quyền đọc", "the account is not allowed to read"
 		e.Hint = "GRANT SELECT ON SCHEMA::cdc TO lienthong_reader; GRANT SELECT ON SCHEMA::dbo TO lienthong_reader;"
-	case 1222:
+	case 1205, 1222: // a deadlock, a lock that did not come in time
 		e.Code = "sqlserver.locked"
 		e.Vi, e.En = "ứng dụng giữ khoá quá lâu nên chưa mở được ảnh chụp", "the application holds locks for too long, so a view could not be opened"
 		e.Hint = "kết thúc giao dịch đang mở, hoặc tăng LockTimeout / end the transaction that is open, or raise LockTimeout"
@@ -91,12 +91,6 @@ func explain(err error) error {
 		return err
 	}
 	return e
-}
-
-// outOfRange tells the error by which CDC's functions refuse a range of LSNs: too few arguments.
-func outOfRange(err error) bool {
-	var server interface{ SQLErrorNumber() int32 }
-	return errors.As(err, &server) && server.SQLErrorNumber() == 313
 }
 
 func badChunk() error {

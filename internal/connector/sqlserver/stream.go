@@ -88,15 +88,6 @@ func (d *delivery) drain(ctx context.Context) (moved bool, err error) {
 			return moved, err
 		}
 		if err := d.window(ctx, upTo); err != nil {
-			if !outOfRange(err) {
-				return moved, err
-			}
-			// The cleanup job may have come between. If so, that is the answer.
-			if at, err := d.source.capturing(ctx); err == nil {
-				if _, err := d.choose(ctx, at); err != nil {
-					return moved, err
-				}
-			}
 			return moved, err
 		}
 		moved = true
@@ -130,6 +121,21 @@ func (d *delivery) choose(ctx context.Context, at *capture) (upTo lsn, err error
 		}
 	}
 	return upTo, nil
+}
+
+// verify makes sure that the cleanup job did not come between: what was read is all there was.
+func (d *delivery) verify(ctx context.Context) error {
+	at, err := d.source.capturing(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range d.flows {
+		i := slices.IndexFunc(at.instances, func(i *instance) bool { return i.name == f.instance.name })
+		if i < 0 || d.from(f).next().less(at.instances[i].low) {
+			return cleanedUp(f.table.name)
+		}
+	}
+	return nil
 }
 
 // from is the LSN after which the table's changes are wanted.
@@ -226,6 +232,9 @@ func (d *delivery) window(ctx context.Context, upTo lsn) error {
 	}
 	switch len(commits) {
 	case 0:
+		if err := d.verify(ctx); err != nil {
+			return err
+		}
 	case 1:
 		if err := d.single(ctx, commits[0]); err != nil {
 			return err
@@ -282,8 +291,8 @@ func (d *delivery) single(ctx context.Context, c commit) error {
 			return err
 		}
 	}
-	if !begun {
-		return nil
+	if err := d.verify(ctx); err != nil || !begun {
+		return err
 	}
 	if err := d.sink.Commit(pos); err != nil {
 		return err
@@ -321,6 +330,9 @@ func (d *delivery) several(ctx context.Context, commits []commit, upTo lsn) erro
 			return err
 		}
 	}
+	if err := d.verify(ctx); err != nil {
+		return err
+	}
 	for i, c := range commits {
 		if len(byCommit[i]) == 0 {
 			continue
@@ -354,7 +366,8 @@ type change struct {
 	values []lienthong.Value
 }
 
-// changesQuery reads the last state of each key in each commit. The image before an update is the
+// changesQuery reads the last state of each key in each commit. It reads the change table and not the function
+// over it, because only the table has the column by which the changes of a commit are ordered. The image before an update is the
 // last of its key when the update changed the key: the record with that key is gone. Keys are
 // told apart by their bytes, as the hub does, not by the collation. For large columns
 // it also asks whether the last update, and whether any change of the commit, wrote them.
@@ -379,9 +392,9 @@ func changesQuery(f *flow) (query string, big []int) {
 		flags.WriteString(", [__$own" + n + "], [__$any" + n + "]")
 	}
 	query = "SELECT [__$start_lsn], [__$operation], [__$n], " + selectList(d.columns) + flags.String() +
-		"\nFROM (SELECT f.*, COUNT(*) " + partition + ") AS [__$n], ROW_NUMBER() " + partition + " ORDER BY f.[__$seqval] DESC, f.[__$operation] DESC) AS [__$last]" + bits.String() +
-		"\nFROM cdc." + quote("fn_cdc_get_all_changes_"+f.instance.name) + "(@p1, @p2, N'all update old') f) c" +
-		"\nWHERE [__$last] = 1 ORDER BY [__$start_lsn], [__$seqval], [__$operation]"
+		"\nFROM (SELECT f.*, COUNT(*) " + partition + ") AS [__$n], ROW_NUMBER() " + partition + " ORDER BY f.[__$command_id] DESC, f.[__$seqval] DESC, f.[__$operation] DESC) AS [__$last]" + bits.String() +
+		"\nFROM cdc." + quote(f.instance.name+"_CT") + " f WHERE f.[__$start_lsn] >= @p1 AND f.[__$start_lsn] <= @p2) c" +
+		"\nWHERE [__$last] = 1 ORDER BY [__$start_lsn], [__$command_id], [__$seqval], [__$operation]"
 	return query, big
 }
 

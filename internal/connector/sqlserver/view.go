@@ -97,8 +97,11 @@ func (v *view) begin(ctx context.Context) (moment string, err error) {
 	if _, err := locks.ExecContext(ctx, "SET LOCK_TIMEOUT "+strconv.FormatInt(v.source.config.LockTimeout.Milliseconds(), 10)); err != nil {
 		return "", err
 	}
-	if _, err := locks.ExecContext(ctx, "BEGIN TRANSACTION"); err != nil {
-		return "", err
+	// In a deadlock it is we who give way.
+	for _, statement := range []string{"SET DEADLOCK_PRIORITY LOW", "BEGIN TRANSACTION"} {
+		if _, err := locks.ExecContext(ctx, statement); err != nil {
+			return "", err
+		}
 	}
 	for _, d := range v.tables {
 		var n int
