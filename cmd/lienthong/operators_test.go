@@ -497,8 +497,11 @@ func keysOf(of reflect.Type) []string {
 		var keys []string
 		for i := range of.NumField() {
 			f := of.Field(i)
-			if key, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); key != "" {
+			key, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			if key != "" {
 				keys = append(keys, key)
+			}
+			if key != "" || options == "inline" {
 				keys = append(keys, keysOf(f.Type)...)
 			}
 		}

@@ -76,7 +76,6 @@ type carrier struct {
 	bus       *bus.Node
 	answered  func(context.Context) (string, error)
 	nodes     func() ([]byte, error) // nil at a node
-	created   func() int64
 }
 
 // hubKey is the encryption key of the hub above: from its list of keys, or from the day of
@@ -596,7 +595,7 @@ func (c *contents) add(r *bundle.Reader, record bundle.Record) error {
 		c.streams[header.Stream] = in
 	} else if header.Sequence != in.last+1 {
 		return &lienthong.Error{
-			Code: "bundle.order", Where: r.Header.Name() + ": " + header.Stream.String(),
+			Code: "bundle.order", Where: r.Header.Name() + ": " + header.String(),
 			Vi: "các lô trong gói không liền nhau", En: "the batches in the bundle do not follow each other",
 			Hint: "xuất lại gói / export it again",
 		}

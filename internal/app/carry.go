@@ -53,7 +53,7 @@ func attach(ctx context.Context, hub *HubConfig, node *NodeConfig, log *slog.Log
 	if lienthong.ErrorCode(err) != "local.not_running" {
 		return nil, nil, err
 	}
-	stop := func() {}
+	var stop func()
 	if hub != nil {
 		idle := *hub
 		idle.Links, idle.Enrol, idle.Console, idle.Metrics = "127.0.0.1:0", "127.0.0.1:0", "off", ""

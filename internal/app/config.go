@@ -161,7 +161,22 @@ type FilesTable struct {
 	// Operation names the column of a delta that says what happened; DeleteWords are its words for gone.
 	Operation   string   `yaml:"operation"`
 	DeleteWords []string `yaml:"delete_words"`
-	Sheet       string   `yaml:"sheet"` // of a workbook. Default: the first
+	Sheet       string   `yaml:"sheet"` // of a workbook; a pattern makes one table of several. Default: the first that is visible
+	Skip        int      `yaml:"skip"`  // rows at the top that are not looked at
+	// HeaderRows is how many rows the headings take. Default: found out, up to three.
+	HeaderRows int `yaml:"header_rows"`
+	// Encoding: auto, utf-8, utf-16, tcvn3, vni, windows-1258. Default: auto.
+	Encoding string `yaml:"encoding"`
+	// Delimiter of texts. Default: found out.
+	Delimiter string `yaml:"delimiter"`
+	// MonthFirst says that 01/02/2026 is the second of January. Default: the first of February.
+	MonthFirst bool `yaml:"month_first"`
+	// Decimal is the separator of decimals, "," or ".". Default: what a number says by itself.
+	Decimal string `yaml:"decimal"`
+	// Hidden rows and columns: read or skip. Default: read.
+	Hidden string `yaml:"hidden"`
+	// AllowEmpty accepts a full file without rows, which deletes all that came before.
+	AllowEmpty bool `yaml:"allow_empty"`
 }
 
 func (t *FilesTable) table() file.Table {
@@ -177,7 +192,9 @@ func (t *FilesTable) table() file.Table {
 	}
 	return file.Table{
 		Name: t.Name, Pattern: t.Pattern, Mode: mode, Key: t.Key, Columns: columns, FolderColumn: t.FolderColumn,
-		Operation: t.Operation, DeleteWords: t.DeleteWords, Sheet: t.Sheet,
+		Operation: t.Operation, DeleteWords: t.DeleteWords, Sheet: t.Sheet, Skip: t.Skip, HeaderRows: t.HeaderRows,
+		Encoding: file.Encoding(t.Encoding), Delimiter: t.Delimiter, MonthFirst: t.MonthFirst, Decimal: t.Decimal,
+		Hidden: file.Hidden(t.Hidden), AllowEmpty: t.AllowEmpty,
 	}
 }
 
@@ -343,9 +360,10 @@ func (s *SourceConfig) check(p *problems, at string) {
 			if len(t.Key) == 0 {
 				p.add(where+".key", "cần cột khóa", "key columns are needed", "key: [ma_ho]")
 			}
-			if t.Mode != "" && t.Mode != "full" && t.Mode != "delta" {
-				p.add(where+".mode", "full hoặc delta", "full or delta", "")
-			}
+			p.oneOf(where+".mode", t.Mode, "full", "delta")
+			p.oneOf(where+".encoding", t.Encoding, "auto", "utf-8", "utf-16", "tcvn3", "vni", "windows-1258")
+			p.oneOf(where+".decimal", t.Decimal, ",", ".")
+			p.oneOf(where+".hidden", t.Hidden, "read", "skip")
 		}
 	}
 }
@@ -486,6 +504,13 @@ func each(err error) []error {
 }
 
 func (p *problems) add(key, vi, en, hint string) { p.found = append(p.found, p.one(key, vi, en, hint)) }
+
+func (p *problems) oneOf(key, value string, words ...string) {
+	if value != "" && !slices.Contains(words, value) {
+		list := strings.Join(words, ", ")
+		p.add(key, "cần một trong "+list, "needs one of "+list, "")
+	}
+}
 
 func (p *problems) required(key, value string) {
 	if value == "" {

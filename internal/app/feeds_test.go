@@ -104,7 +104,7 @@ func TestHub_FeedsFromCommandToConsumer(t *testing.T) {
 	landOne(t, h, 2, "001200000001", "00004")
 	_, port, _ := strings.Cut(h.FeedsAddr(), "]:")
 	client := &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}, DisableKeepAlives: true, //nolint:gosec // the test's own hub
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}, DisableKeepAlives: true,
 	}}
 	get := func(path, key string) (int, string) {
 		request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "https://127.0.0.1:"+port+path, nil)

@@ -73,8 +73,16 @@ func parseRate(text string) (Rate, error) {
 		suffix string
 		bytes  float64
 	}{
-		{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}, {"kbit", 125}, {"mbit", 125_000}, {"gbit", 125_000_000},
-		{"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"b", 1},
+		{"kib", 1 << 10},
+		{"mib", 1 << 20},
+		{"gib", 1 << 30},
+		{"kbit", 125},
+		{"mbit", 125_000},
+		{"gbit", 125_000_000},
+		{"kb", 1e3},
+		{"mb", 1e6},
+		{"gb", 1e9},
+		{"b", 1},
 	} {
 		if rest, ok := strings.CutSuffix(number, unit.suffix); ok {
 			v, err := strconv.ParseFloat(rest, 64)

@@ -136,7 +136,7 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 	if n.bus, err = bus.StartNode(ctx, bus.NodeConfig{
 		Name: config.Name, Dir: filepath.Join(config.Data, "spool"), HubAddr: links, TLS: linkTLS,
 		Signer: n.identity, Hub: hubVerifier{n.hubKeys}, HubName: membership.Hub.Node,
-		Rate: config.Line.at(parts.Now), Class: n.class,
+		Rate: config.at(parts.Now), Class: n.class,
 		MaxBytes: config.SpoolMB << 20, Reserve: config.ReserveMB << 20,
 		Receipted: func(ctx context.Context, signed []bus.SignedReceipt, receipts []lienthong.Receipt) error {
 			return n.receipted(ctx, signed, receipts, parts.Step)

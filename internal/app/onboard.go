@@ -171,6 +171,12 @@ func CheckDatabase(ctx context.Context, node *NodeConfig, request DatabaseReques
 	if err != nil {
 		return nil, err
 	}
+	report := &DatabaseReport{Name: cmp.Or(request.Name, code), Kind: kind}
+	if config.Files != nil {
+		if err := lookAtFolder(ctx, config.Files, report); err != nil {
+			return nil, err
+		}
+	}
 	// What a connector must remember while it looks is not the node's: the node may run.
 	state, err := os.MkdirTemp("", "lienthong-check-")
 	if err != nil {
@@ -185,7 +191,6 @@ func CheckDatabase(ctx context.Context, node *NodeConfig, request DatabaseReques
 		return nil, err
 	}
 	defer func() { _ = opened.Close() }()
-	report := &DatabaseReport{Name: cmp.Or(request.Name, code), Kind: kind}
 	tables, err := inspect(ctx, opened, request, report)
 	if err != nil {
 		return report, err
@@ -490,6 +495,11 @@ func (n *Node) AddDatabase(ctx context.Context, request DatabaseRequest) (*Datab
 	}
 	if err := n.nameFree(report.Name); err != nil {
 		return nil, err
+	}
+	if config.Files != nil {
+		if err := lookAtFolder(ctx, config.Files, report); err != nil {
+			return nil, err
+		}
 	}
 	opened, err := connect(ctx, config, n.connection(report.Name))
 	if err != nil {

@@ -36,8 +36,8 @@ type upstream struct {
 	gone      chan bus.Expect
 
 	mu      sync.Mutex
-	known   map[string]bool             // nodes that the hub above has taken from this hub's list
-	settled map[lienthong.Stream]uint64 // the newest batch that the hub above has, as far as this run knows
+	known   map[string]bool                // nodes that the hub above has taken from this hub's list
+	settled map[lienthong.Stream]uint64    // the newest batch that the hub above has, as far as this run knows
 	asked   map[lienthong.Stream]time.Time // chains that have to begin anew, and when their node was last asked
 }
 
@@ -94,7 +94,7 @@ func (h *Hub) openUpstream(ctx context.Context, idle bool) error {
 			defer u.mu.Unlock()
 			return u.known[s.Node] // it would take the batch of a stranger for a forgery
 		},
-		Rate: c.Line.at(h.now), Class: func(s lienthong.Stream) bus.Class { return classOf(c.Priorities, s.Dataset) },
+		Rate: c.at(h.now), Class: func(s lienthong.Stream) bus.Class { return classOf(c.Priorities, s.Dataset) },
 		Receipted: u.receipted, Passed: u.passed, Gone: u.lost, Restart: u.restart, Repair: u.repair, Reconcile: u.reconcile,
 		Stranger: func() { wake(u.stranger) }, Log: h.log,
 	}); err != nil {
