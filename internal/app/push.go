@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/batch"
 	"github.com/lienthong/lienthong/internal/connector/push"
@@ -88,6 +90,18 @@ func pushSchema(path string) (push.Schema, error) {
 		return push.Schema{}, fmt.Errorf("record type: %w", err)
 	}
 	defer func() { _ = f.Close() }()
+	if ending := strings.ToLower(filepath.Ext(path)); ending == ".yaml" || ending == ".yml" {
+		var schema push.Schema
+		decoder := yaml.NewDecoder(f)
+		decoder.KnownFields(true)
+		if err := decoder.Decode(&schema); err != nil {
+			return schema, &lienthong.Error{
+				Code: "push.schema_file", Where: path, Vi: "tệp cấu trúc bản ghi không đọc được", En: "the file of a record type cannot be read",
+				Hint: "docs/connectors/push.md", Err: err,
+			}
+		}
+		return schema, nil
+	}
 	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	schema, wrong, err := push.ImportSchema(f, name)
 	if err != nil {
@@ -128,6 +142,16 @@ func (n *Node) openDoors(ctx context.Context, one *source) error {
 	one.address = address
 	n.closers.add(stop)
 	return nil
+}
+
+// PushAddr is where the first source with an inbox listens; empty: there is none.
+func (n *Node) PushAddr() string {
+	for _, one := range n.sources.all() {
+		if one.address != "" {
+			return one.address
+		}
+	}
+	return ""
 }
 
 // trackPushed remembers which batch carries which changes of a pushed dataset, before the
