@@ -214,15 +214,16 @@ func (w *writer) commit(ctx context.Context, group []*job) {
 	defer s.writing.Unlock()
 	w.prune(ctx)
 	err := w.transaction(ctx, func() error { return w.decide(ctx, group) })
-	if err != nil && len(group) > 1 && !errors.Is(err, errSign) {
-		// One job may be the cause: its neighbours shall not suffer.
+	if errors.Is(err, errJob) && len(group) > 1 {
+		// One job is the cause: its neighbours shall not suffer. A lock that another program
+		// holds, or a disk that cannot sync, concerns them all and is not tried job by job.
 		for _, j := range group {
 			j.reset()
 			w.commitAlone(ctx, j)
 		}
-		return
+	} else {
+		w.answer(ctx, group, err)
 	}
-	w.answer(ctx, group, err)
 	if err := s.measure(ctx); err != nil {
 		s.config.Log.WarnContext(ctx, "push: the inbox could not be measured", slog.Any("error", err))
 	}
@@ -251,7 +252,10 @@ func (w *writer) answer(ctx context.Context, group []*job, err error) {
 	}
 }
 
-var errSign = errors.New("push: sign acceptance")
+var (
+	errSign = errors.New("push: sign acceptance")
+	errJob  = errors.New("push: write records of a request")
+)
 
 func (w *writer) transaction(ctx context.Context, work func() error) error {
 	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
@@ -285,7 +289,7 @@ func (w *writer) decide(ctx context.Context, group []*job) error {
 	w.base = number
 	for _, j := range group {
 		if err := w.decideJob(ctx, j, &number, captured); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errJob, err)
 		}
 	}
 	if err := w.sign(group); err != nil {

@@ -526,7 +526,7 @@ func TestGroupCommit(t *testing.T) {
 	}
 	const count = 50
 	var answers sync.WaitGroup
-	for i := range count {
+	send := func(i int) {
 		answers.Go(func() {
 			got, err := n.request(context.WithoutCancel(t.Context()), "POST", "/push/v1/messages", inJSON, person(fmt.Sprint(i), 1).JSON())
 			if err != nil || got.status != 201 {
@@ -535,7 +535,12 @@ func TestGroupCommit(t *testing.T) {
 		})
 	}
 	// The first is stuck at the lock with its transaction; the others queue behind it.
-	n.source.WaitForQueue(count - 1)
+	send(0)
+	n.source.WaitForWriter(t)
+	for i := range count - 1 {
+		send(i + 1)
+	}
+	n.source.WaitForQueue(t, count-1)
 	if _, err := db.ExecContext(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
@@ -546,6 +551,49 @@ func TestGroupCommit(t *testing.T) {
 	}
 	if acceptances != count || groups > 2 {
 		t.Errorf("%d messages in %d transactions", acceptances, groups)
+	}
+}
+
+// TestGroupCommit_OneFails: a record that the inbox cannot take fails alone, though it was
+// in one transaction with others.
+func TestGroupCommit_OneFails(t *testing.T) {
+	n := start(t, []push.Schema{people()})
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(n.dir, "inbox.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	db.SetMaxOpenConns(1)
+	for _, statement := range []string{
+		`CREATE TRIGGER broken BEFORE INSERT ON "TH_G01_CONGDAN" WHEN NEW.IdBanGhi = '3' BEGIN SELECT raise(ABORT, 'broken'); END`,
+		"BEGIN IMMEDIATE",
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var answers sync.WaitGroup
+	send := func(i int) {
+		answers.Go(func() {
+			want := map[bool]int{true: 503, false: 201}[i == 3]
+			got, err := n.request(context.WithoutCancel(t.Context()), "POST", "/push/v1/messages", inJSON, person(fmt.Sprint(i), 1).JSON())
+			if err != nil || got.status != want {
+				t.Errorf("record %d: %v %d %s, want %d", i, err, got.status, got.raw, want)
+			}
+		})
+	}
+	send(0)
+	n.source.WaitForWriter(t)
+	for i := range 5 {
+		send(i + 1)
+	}
+	n.source.WaitForQueue(t, 5)
+	if _, err := db.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	answers.Wait()
+	if diff := cmp.Diff([]string{"0", "1", "2", "4", "5"}, n.inbox("IdBanGhi")); diff != "" {
+		t.Error(diff)
 	}
 }
 
