@@ -132,7 +132,7 @@ func parseHeader(raw []byte) (Header, error) {
 	if h.Version != Version {
 		return h, otherVersion(h.Version)
 	}
-	again, err := json.Marshal(&h)
+	again, err := json.Marshal(&h) //nolint:gosec // the encapsulated key is public
 	if err != nil || !bytes.Equal(again, raw) || h.ID == "" || h.From == "" || h.To == "" {
 		return h, damaged("header", err)
 	}

@@ -55,7 +55,7 @@ func NewWriter(w io.Writer, config WriterConfig) (*Writer, error) {
 		Version: Version, ID: hex.EncodeToString(random(16)), Kind: config.Kind, From: config.From, To: config.To,
 		ToKey: keyName(config.Key), Created: config.Created.UnixMicro(), Secret: secret,
 	}
-	raw, err := json.Marshal(&header)
+	raw, err := json.Marshal(&header) //nolint:gosec // the encapsulated key is public
 	if err != nil {
 		return nil, fmt.Errorf("bundle: write header: %w", err)
 	}

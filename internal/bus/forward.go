@@ -316,21 +316,22 @@ func (n *Node) pick() (*queue, *entry, int) {
 			first[lane] = q
 		}
 	}
-	best := -1
+	var best *queue
+	chosen := 0
 	for lane, q := range first {
 		if q == nil {
 			continue
 		}
 		// A lane that was empty has saved nothing up.
 		n.lanes[lane] = max(n.lanes[lane], n.virtual)
-		if best < 0 || n.lanes[lane] < n.lanes[best] {
-			best = lane
+		if best == nil || n.lanes[lane] < n.lanes[chosen] {
+			best, chosen = q, lane
 		}
 	}
-	if best < 0 {
+	if best == nil {
 		return nil, nil, 0
 	}
-	return first[best], first[best].entries[first[best].unsent], best
+	return best, best.entries[best.unsent], chosen
 }
 
 // overhead is what a batch weighs on the line beside its payload: header and signature.

@@ -36,7 +36,7 @@ func (n *Node) settle(ctx context.Context) {
 		case <-tick.C:
 		}
 		n.settling.Lock()
-		n.accept(ctx, signed)
+		_, _ = n.accept(ctx, signed) // what went wrong has been told
 		n.empty(ctx)
 		n.settling.Unlock()
 	}
