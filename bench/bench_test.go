@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +27,12 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if isPeer, err := fakePeer(filepath.Base(os.Args[0]), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	} else if isPeer {
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -37,7 +46,7 @@ func TestSync_EveryPartRunsAndBothEndsAreEqual(t *testing.T) {
 	defer cancel()
 	var out bytes.Buffer
 	err := runSync(ctx, syncConfig{
-		rows: 10_000, changes: 1000, lagSeconds: 1, binary: true, dir: t.TempDir(), logLevel: "error",
+		rows: 10_000, changes: 1000, fileRows: 2000, lagSeconds: 1, binary: true, dir: t.TempDir(), logLevel: "error",
 		out: newPrinter(&out), progress: t.Output(),
 	})
 	if errors.Is(err, pgtest.ErrNotInstalled) {
@@ -56,11 +65,18 @@ func TestSync_EveryPartRunsAndBothEndsAreEqual(t *testing.T) {
 		if l.Equal != nil && !*l.Equal {
 			t.Errorf("%s: both ends are not equal", l.Name)
 		}
+		if l.Error != "" {
+			t.Errorf("%s: %s", l.Name, l.Error)
+		}
 	}
 	want := []string{
 		"snapshot_pg_pg", "native_snapshot", "stream_pg_pg", "native_stream", "native_stream_binary",
 		"lag_300", "native_lag_300", "lag_2000", "native_lag_2000", "reconcile_pg_pg",
 	}
+	if _, err := exec.LookPath("mariadb-dump"); err == nil {
+		want = append(want, "snapshot_maria_pg", "native_maria_snapshot", "stream_maria_pg", "native_maria_stream", "lag_maria_300")
+	}
+	want = append(want, "file_import_csv", "native_copy_csv", "file_import_xlsx", "total")
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Error(diff)
 	}
@@ -110,5 +126,48 @@ func TestCPUOf_GrowsWithWork(t *testing.T) {
 	}
 	if memory(os.Getpid(), "VmHWM") < memory(os.Getpid(), "VmRSS")/2 || memory(os.Getpid(), "VmRSS") < 1 {
 		t.Error("memory is not read")
+	}
+}
+
+// Memory and CPU of children count, and so does what they started in turn.
+func TestTree_HasDescendants(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", "sleep 60 & wait")
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Wait() })
+	for deadline := time.Now().Add(time.Minute); ; {
+		found, err := tree(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, child := found[cmd.Process.Pid]
+		if below := len(found) >= 3; child && below {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("found %v", found)
+		}
+	}
+	if _, err := cpuOfTree(cmd.Process.Pid); err != nil {
+		t.Error(err)
+	}
+	if _, err := tree(-1); err == nil {
+		t.Error("no such process, and no failure")
+	}
+}
+
+func TestCheck_RefusesUnknownParts(t *testing.T) {
+	c := syncConfig{rows: 10_000, changes: 100, only: "snapshot, files"}
+	if err := c.check(); err != nil {
+		t.Error(err)
+	}
+	if c.only = "snapshto"; c.check() == nil {
+		t.Error("an unknown part is taken")
+	}
+	if c = (syncConfig{rows: 1000, changes: 1000}); c.check() == nil {
+		t.Error("more deletes than rows are taken")
 	}
 }

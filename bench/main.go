@@ -19,8 +19,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -47,7 +49,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		flags.Int64Var(&config.rows, "rows", 1_000_000, "rows of the snapshot")
 		flags.Int64Var(&config.changes, "changes", 200_000, "single-row transactions of the stream")
 		flags.IntVar(&config.lagSeconds, "lag-seconds", 15, "length of each lag measurement")
-		flags.StringVar(&config.only, "only", "", "comma-separated parts: snapshot, reconcile, stream, lag, native. Default: all. The snapshot always runs, other parts need it")
+		flags.Int64Var(&config.fileRows, "file-rows", 1_000_000, "rows of the imported CSV files; workbooks have a fifth of it")
+		flags.StringVar(&config.only, "only", "", "comma-separated parts: snapshot, reconcile, stream, lag, native (the references), maria, files. Default: all. A snapshot always runs before the parts that need it")
+		flags.BoolVar(&config.peers, "peers", false, "measure other programs that are on PATH too: pgstream, conduit, pgcopydb, ingestr")
+		flags.DurationVar(&config.peerBudget, "peer-budget", 3*time.Minute, "how long each part of such a program may take")
 		flags.StringVar(&config.profiles, "profile", "", "write CPU and allocation profiles of node and hub into this directory")
 		flags.BoolVar(&config.binary, "binary", false, "measure native replication in binary format too")
 		flags.StringVar(&config.dir, "dir", "", "where to put databases and data. Default: a temporary directory")
@@ -77,10 +82,16 @@ type line struct {
 	NodeNow   float64            `json:"node_rss_now_mb,omitempty"`  // resident at the end
 	NodeAnon  float64            `json:"node_anon_now_mb,omitempty"` // of it not pages of the program file
 	Ratio     float64            `json:"ratio,omitempty"`            // CPU per row over the reference's
+	Asked     float64            `json:"asked_per_s,omitempty"`      // transactions a second that a lag was to be measured at
+	Offered   float64            `json:"offered_per_s,omitempty"`    // and those that the writers committed
+	Held      *bool              `json:"rate_held,omitempty"`        // whether they are the same
 	P50       float64            `json:"p50_ms,omitempty"`
 	P99       float64            `json:"p99_ms,omitempty"`
 	Samples   int64              `json:"samples,omitempty"`
 	Equal     *bool              `json:"equal,omitempty"` // count and content hash of both ends
+	Version   string             `json:"version,omitempty"`
+	Note      string             `json:"note,omitempty"`
+	Error     string             `json:"error,omitempty"` // why a peer has no figures
 }
 
 // printer writes JSON lines with rounded figures.
@@ -89,7 +100,7 @@ type printer struct{ encoder *json.Encoder }
 func newPrinter(w io.Writer) *printer { return &printer{json.NewEncoder(w)} }
 
 func (p *printer) print(l *line) error {
-	for _, f := range []*float64{&l.Wall, &l.PerSecond, &l.CPU, &l.PeakRSS, &l.NodeRSS, &l.HubRSS, &l.NodeNow, &l.NodeAnon, &l.Ratio, &l.P50, &l.P99} {
+	for _, f := range []*float64{&l.Wall, &l.PerSecond, &l.CPU, &l.PeakRSS, &l.NodeRSS, &l.HubRSS, &l.NodeNow, &l.NodeAnon, &l.Ratio, &l.Asked, &l.Offered, &l.P50, &l.P99} {
 		*f = round(*f)
 	}
 	for k, v := range l.ByProcess {
@@ -100,15 +111,19 @@ func (p *printer) print(l *line) error {
 
 func round(f float64) float64 { return float64(int64(f*100+0.5)) / 100 }
 
+// parts are those that were asked for by name.
+func (c *syncConfig) parts() []string {
+	if c.only == "" {
+		return nil
+	}
+	names := strings.Split(c.only, ",")
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+	}
+	return names
+}
+
 // wants reports whether a part is to be measured.
 func (c *syncConfig) wants(part string) bool {
-	if c.only == "" {
-		return true
-	}
-	for _, name := range strings.Split(c.only, ",") {
-		if strings.TrimSpace(name) == part {
-			return true
-		}
-	}
-	return false
+	return c.only == "" || slices.Contains(c.parts(), part)
 }

@@ -58,27 +58,51 @@ func cpuOf(pid int) (time.Duration, error) {
 	return s.own, err
 }
 
-// cpuOfCluster is the CPU time of a PostgreSQL cluster since its start: the
-// postmaster, the processes that it has, and those that it had.
-func cpuOfCluster(postmaster int) (time.Duration, error) {
-	entries, err := os.ReadDir("/proc")
+// cpuOfTree is the CPU time of a process since its start with all that it started: of
+// those that run, and of those that have ended and were waited for.
+func cpuOfTree(root int) (time.Duration, error) {
+	stats, err := tree(root)
 	if err != nil {
 		return 0, err
 	}
 	var total time.Duration
+	for _, s := range stats {
+		total += s.own + s.children
+	}
+	return total, nil
+}
+
+// tree are the processes below one, and itself.
+func tree(root int) (map[int]processStat, error) {
+	s, err := statOf(root)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	all := map[int]processStat{}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil {
 			continue
 		}
-		s, err := statOf(pid)
-		if err != nil || s.parent != postmaster {
-			continue // it has ended: the postmaster's own line has it
+		if s, err := statOf(pid); err == nil { // otherwise it has ended: its parent's line has it
+			all[pid] = s
 		}
-		total += s.own
 	}
-	s, err := statOf(postmaster)
-	return total + s.own + s.children, err
+	found := map[int]processStat{root: s}
+	for grown := true; grown; {
+		grown = false
+		for pid, s := range all {
+			_, above := found[s.parent]
+			if _, known := found[pid]; above && !known {
+				found[pid], grown = s, true
+			}
+		}
+	}
+	return found, nil
 }
 
 // memory reads a figure of /proc/<pid>/status in MiB: VmHWM is the peak, VmRSS

@@ -130,12 +130,12 @@ type process struct {
 }
 
 // startRole starts this program again as a hub or node and waits until it works.
-func (s *syncRun) startRole(ctx context.Context, role, phase string) (*process, error) {
+func (s *platform) startRole(ctx context.Context, role, phase string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	args := []string{role, "-config", filepath.Join(s.dir, role+".yaml"), "-log-level", s.logLevel}
+	args := []string{role, "-config", filepath.Join(s.home(), role+".yaml"), "-log-level", s.logLevel}
 	if s.profiles != "" {
 		args = append(args, "-profile", filepath.Join(s.profiles, role+"-"+phase))
 	}

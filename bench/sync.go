@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,14 +12,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/lienthong/lienthong/internal/app"
 	"github.com/lienthong/lienthong/internal/pgtest"
 )
 
 // syncConfig says what is measured.
 type syncConfig struct {
 	rows, changes int64
+	fileRows      int64 // of the CSV files; workbooks have a fifth
 	lagSeconds    int
+	peers         bool          // measure the other programs that are on PATH
+	peerBudget    time.Duration // for each part of a peer
 	only          string
 	profiles      string
 	binary        bool
@@ -30,12 +31,12 @@ type syncConfig struct {
 	progress      io.Writer
 }
 
-// syncRun is one run: two clusters, one source table, and two ways from there.
+// syncRun is the run between PostgreSQL clusters: one source table, and two ways from there.
 type syncRun struct {
-	syncConfig
-	source, target     *pgtest.Server
+	platform
+	source             *pgtest.Server
 	atSource, atTarget *pgx.Conn // to look and to command
-	hubDB, nativeDB    *pgx.Conn
+	nativeDB           *pgx.Conn
 	churned            int64  // transactions committed at the source since the fill
 	lastCommit         string // a place in the source's log just before the last of a backlog
 }
@@ -50,10 +51,11 @@ func settings() []string {
 	}
 }
 
+// runSync measures what is wanted: each part has databases of its own, besides the
+// target cluster.
 func runSync(ctx context.Context, config syncConfig) (err error) {
-	// One change in ten deletes a row that no other deletes: there must be enough of them.
-	if most := 2*config.changes + int64(config.lagSeconds)*2*(slowRate+fastRate) + 2*warmUp; most > config.rows {
-		return fmt.Errorf("so many changes need a snapshot of at least %d rows", most)
+	if err := config.check(); err != nil {
+		return err
 	}
 	if config.dir == "" {
 		if config.dir, err = os.MkdirTemp("", "lienthong-bench-"); err != nil {
@@ -66,19 +68,57 @@ func runSync(ctx context.Context, config syncConfig) (err error) {
 			return err
 		}
 	}
-	s := &syncRun{syncConfig: config}
-	if s.source, err = startCluster(filepath.Join(s.dir, "source")); err != nil {
+	started := time.Now()
+	target, err := startCluster(filepath.Join(config.dir, "target"))
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	for _, part := range []struct {
+		wanted bool
+		run    func(context.Context, syncConfig, *pgtest.Server) error
+	}{
+		{config.peers || slices.ContainsFunc(postgresParts(), config.wants), runPostgres},
+		{config.wants("maria"), runMaria},
+		{config.wants("files"), runFiles},
+	} {
+		if !part.wanted {
+			continue
+		}
+		if err := part.run(ctx, config, target); err != nil {
+			return err
+		}
+	}
+	return config.out.print(&line{Name: "total", Wall: time.Since(started).Seconds()})
+}
+
+func postgresParts() []string { return []string{"snapshot", "reconcile", "stream", "lag", "native"} }
+
+func (c *syncConfig) check() error {
+	for _, name := range c.parts() {
+		if !slices.Contains(append(postgresParts(), "maria", "files"), name) {
+			return fmt.Errorf("-only: unknown part %q", name)
+		}
+	}
+	// One change in ten deletes a row that no other deletes: there must be enough of them.
+	if most := 2*c.changes + int64(c.lagSeconds)*2*(slowRate+fastRate) + 2*warmUp; most > c.rows {
+		return fmt.Errorf("so many changes need a snapshot of at least %d rows", most)
+	}
+	return nil
+}
+
+// runPostgres measures the parts from PostgreSQL.
+func runPostgres(ctx context.Context, config syncConfig, target *pgtest.Server) (err error) {
+	s := &syncRun{platform: platform{syncConfig: config, name: "pg", definition: definition, target: target}}
+	if s.source, err = startCluster(filepath.Join(config.dir, "source")); err != nil {
 		return err
 	}
 	defer s.source.Close()
-	if s.target, err = startCluster(filepath.Join(s.dir, "target")); err != nil {
-		return err
-	}
-	defer s.target.Close()
+	s.from = fmt.Sprintf("postgres: %s", s.source.DSN(sourceName))
+	defer s.disconnect(ctx)
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	defer s.disconnect()
 	return s.measure(ctx)
 }
 
@@ -89,25 +129,21 @@ func startCluster(dir string) (*pgtest.Server, error) {
 	return pgtest.Start(dir, settings()...)
 }
 
-func (s *syncRun) say(format string, args ...any) {
-	fmt.Fprintf(s.progress, format+"\n", args...)
+func (c *syncConfig) say(format string, args ...any) {
+	fmt.Fprintf(c.progress, format+"\n", args...)
 }
 
 // prepare makes the databases, fills the source, and writes the configuration of hub
 // and node.
 func (s *syncRun) prepare(ctx context.Context) error {
-	for _, db := range []struct {
-		server *pgtest.Server
-		name   string
-	}{{s.source, sourceName}, {s.target, hubName}, {s.target, nativeName}} {
-		conn, err := pgx.Connect(ctx, db.server.DSN("postgres"))
-		if err != nil {
-			return err
-		}
-		_, err = conn.Exec(ctx, "CREATE DATABASE "+db.name)
-		if err := errors.Join(err, conn.Close(ctx)); err != nil {
-			return err
-		}
+	if err := s.platform.prepare(ctx); err != nil {
+		return err
+	}
+	if err := createDatabase(ctx, s.source, sourceName); err != nil {
+		return err
+	}
+	if err := createDatabase(ctx, s.target, nativeName); err != nil {
+		return err
 	}
 	s.say("filling the source: %d rows", s.rows)
 	if err := fill(ctx, s.source.DSN(sourceName), s.rows); err != nil {
@@ -118,7 +154,6 @@ func (s *syncRun) prepare(ctx context.Context) error {
 		dsn  string
 	}{
 		{&s.atSource, s.source.DSN(sourceName)},
-		{&s.hubDB, s.target.DSN(hubName)},
 		{&s.nativeDB, s.target.DSN(nativeName)},
 		{&s.atTarget, s.target.DSN("postgres")},
 	} {
@@ -128,41 +163,16 @@ func (s *syncRun) prepare(ctx context.Context) error {
 		}
 		*c.into = conn
 	}
-	return s.writeFile("citizen.yaml", definition)
+	return nil
 }
 
-func (s *syncRun) disconnect() {
-	for _, c := range []*pgx.Conn{s.atSource, s.hubDB, s.nativeDB, s.atTarget} {
-		_ = c.Close(context.Background())
+func (s *syncRun) disconnect(ctx context.Context) {
+	s.platform.disconnect(ctx)
+	for _, c := range []*pgx.Conn{s.atSource, s.nativeDB, s.atTarget} {
+		if c != nil {
+			_ = c.Close(ctx)
+		}
 	}
-}
-
-func (s *syncRun) writeFile(name, content string) error {
-	return os.WriteFile(filepath.Join(s.dir, name), []byte(content), 0o600)
-}
-
-func (s *syncRun) writeHubConfig(links, enrol string) error {
-	return s.writeFile("hub.yaml", fmt.Sprintf(`name: bench-hub
-member: G01
-data: %s
-links: %s
-enrol: %s
-console: "off"
-postgres: %s
-definitions: [citizen.yaml]
-`, filepath.Join(s.dir, "hub"), links, enrol, s.target.DSN(hubName)))
-}
-
-func (s *syncRun) writeNodeConfig(hub ready, token string) error {
-	return s.writeFile("node.yaml", fmt.Sprintf(`name: bench
-data: %s
-hub: {links: %s, enrol: %s}
-token: %q
-reconcile_every: -1s
-sources:
-  - postgres: %s
-    definitions: [citizen.yaml]
-`, filepath.Join(s.dir, "node"), hub.Links, hub.Enrol, token, s.source.DSN(sourceName)))
 }
 
 // measure runs the parts, ours and the reference in turns.
@@ -180,8 +190,15 @@ func (s *syncRun) measure(ctx context.Context) error {
 	if err := s.printPair(ours, reference); err != nil {
 		return err
 	}
+	var peers []*peerRun
+	if s.peers {
+		if peers, err = s.peerSnapshots(ctx, reference); err != nil {
+			return err
+		}
+		defer s.forgetPeers(ctx, peers)
+	}
 	if s.wants("stream") {
-		if err := s.streams(ctx); err != nil {
+		if err := s.streams(ctx, peers); err != nil {
 			return err
 		}
 	}
@@ -198,62 +215,22 @@ func (s *syncRun) measure(ctx context.Context) error {
 	return nil
 }
 
-func (s *syncRun) printPair(ours, reference *line) error {
+func (c *syncConfig) printPair(ours, reference *line) error {
 	if reference != nil {
 		ours.Ratio = ours.CPU / reference.CPU
 		reference.Ratio = 1
 	}
-	if err := s.out.print(ours); err != nil || reference == nil {
+	if err := c.out.print(ours); err != nil || reference == nil {
 		return err
 	}
-	return s.out.print(reference)
+	return c.out.print(reference)
 }
 
-// usage is the CPU time of everybody at one moment.
-type usage struct {
-	at  time.Time
-	cpu map[string]time.Duration
+func (s *syncRun) parties() []party {
+	return []party{clusterParty("source_pg", s.source), clusterParty("target_pg", s.target)}
 }
 
-func (s *syncRun) usage(roles ...*process) (usage, error) {
-	u := usage{at: time.Now(), cpu: map[string]time.Duration{}}
-	for _, p := range roles {
-		cpu, err := cpuOf(p.pid())
-		if err != nil {
-			return u, err
-		}
-		u.cpu[p.name] = cpu
-	}
-	for name, server := range map[string]*pgtest.Server{"source_pg": s.source, "target_pg": s.target} {
-		cpu, err := cpuOfCluster(server.PID())
-		if err != nil {
-			return u, err
-		}
-		u.cpu[name] = cpu
-	}
-	return u, nil
-}
-
-func (s *syncRun) lineOf(name string, rows int64, from, to usage, roles ...*process) *line {
-	l := &line{Name: name, Rows: rows, Wall: to.at.Sub(from.at).Seconds(), ByProcess: map[string]float64{}}
-	for who := range maps.Keys(to.cpu) {
-		each := float64((to.cpu[who] - from.cpu[who]).Microseconds()) / float64(rows)
-		l.ByProcess[who] = each
-		l.CPU += each
-	}
-	l.PerSecond = float64(rows) / l.Wall
-	for _, p := range roles {
-		peak := memory(p.pid(), "VmHWM")
-		if p.name == "node" {
-			l.NodeRSS = peak
-			l.NodeNow, l.NodeAnon = memory(p.pid(), "VmRSS"), memory(p.pid(), "RssAnon")
-		} else {
-			l.HubRSS = peak
-		}
-		l.PeakRSS = max(l.PeakRSS, peak)
-	}
-	return l
-}
+func (s *syncRun) usage(roles ...*process) (usage, error) { return usageOf(s.parties(), roles...) }
 
 // settle puts what is dirty onto disk, so that nobody pays for what came before.
 func (s *syncRun) settle(ctx context.Context) error {
@@ -297,77 +274,15 @@ const (
 
 const patience = 10 * time.Minute
 
-// startBoth starts the hub and then the node.
-func (s *syncRun) startBoth(ctx context.Context, phase string) (hub, node *process, err error) {
-	if hub, err = s.startRole(ctx, "hub", phase); err != nil {
-		return nil, nil, err
-	}
-	if node, err = s.startRole(ctx, "node", phase); err != nil {
-		_ = hub.stop()
-		return nil, nil, err
-	}
-	return hub, node, nil
-}
-
-func stopAll(processes ...*process) error {
-	var problems []error
-	for _, p := range processes {
-		problems = append(problems, p.stop())
-	}
-	return errors.Join(problems...)
-}
-
-// snapshot measures the first load from the moment the node works to the moment
-// the last row is committed at the hub.
+// snapshot measures the first load.
 func (s *syncRun) snapshot(ctx context.Context) (*line, error) {
-	if err := s.writeHubConfig("127.0.0.1:0", "127.0.0.1:0"); err != nil {
-		return nil, err
-	}
-	hub, err := s.startRole(ctx, "hub", "snapshot")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = hub.stop() }()
-	config, err := app.LoadHubConfig(filepath.Join(s.dir, "hub.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	token, err := app.Invite(ctx, config, "government", "G01", "bench", time.Hour)
-	if err != nil {
-		return nil, err
-	}
-	// Where the hub is now is where it is to be when it starts again.
-	if err := s.writeHubConfig(hub.ready.Links, hub.ready.Enrol[len("https://"):]); err != nil {
-		return nil, err
-	}
-	if err := s.writeNodeConfig(hub.ready, token); err != nil {
-		return nil, err
-	}
-	if err := s.settle(ctx); err != nil {
-		return nil, err
-	}
 	s.say("snapshot through the platform")
-	node, err := s.startRole(ctx, "node", "snapshot")
+	l, err := s.firstLoad(ctx, load{name: "snapshot_pg_pg", phase: "snapshot", rows: s.rows, parties: s.parties(), settle: s.settle})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = node.stop() }()
-	from, err := s.usage(hub, node)
-	if err != nil {
-		return nil, err
-	}
-	if err := until(ctx, s.hubDB, patience, "SELECT live >= $1 FROM streams", s.rows); err != nil {
-		return nil, err
-	}
-	to, err := s.usage(hub, node)
-	if err != nil {
-		return nil, err
-	}
-	l := s.lineOf("snapshot_pg_pg", s.rows, from, to, hub, node)
-	if l.Equal, err = s.equal(ctx, s.hubDB, "_id", hubLive); err != nil {
-		return nil, err
-	}
-	return l, stopAll(node, hub)
+	l.Equal, err = s.equal(ctx, s.hubDB, "_id", hubLive)
+	return l, err
 }
 
 // equal compares the content of the source's table with a copy.
@@ -415,7 +330,7 @@ func (s *syncRun) nativeSnapshot(ctx context.Context) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := s.lineOf("native_snapshot", s.rows, from, to)
+	l := lineOf("native_snapshot", s.rows, from, to)
 	if l.Equal, err = s.equal(ctx, s.nativeDB, "id", "citizen"); err != nil {
 		return nil, err
 	}
@@ -432,7 +347,7 @@ func (s *syncRun) pauseNative(ctx context.Context) error {
 
 // streams measures how each side catches up with a backlog of single-row
 // transactions.
-func (s *syncRun) streams(ctx context.Context) error {
+func (s *syncRun) streams(ctx context.Context, peers []*peerRun) error {
 	if err := s.backlog(ctx); err != nil {
 		return err
 	}
@@ -447,6 +362,9 @@ func (s *syncRun) streams(ctx context.Context) error {
 		}
 	}
 	if err := s.printPair(ours, reference); err != nil {
+		return err
+	}
+	if err := s.peerStreams(ctx, peers, reference); err != nil {
 		return err
 	}
 	if !s.binary || reference == nil {
@@ -472,15 +390,14 @@ func (s *syncRun) streams(ctx context.Context) error {
 // backlog commits the changes while nobody reads them.
 func (s *syncRun) backlog(ctx context.Context) error {
 	s.say("backlog of %d transactions", s.changes)
-	dsn := s.source.DSN(sourceName)
-	if err := churn(ctx, dsn, s.churned, s.changes-1, s.rows); err != nil {
+	if err := s.churn(ctx, s.churned, s.changes-1); err != nil {
 		return err
 	}
 	// Whoever has applied a commit from after this place has applied all of them.
 	if err := s.atSource.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&s.lastCommit); err != nil {
 		return err
 	}
-	if err := churn(ctx, dsn, s.churned+s.changes-1, 1, s.rows); err != nil {
+	if err := s.churn(ctx, s.churned+s.changes-1, 1); err != nil {
 		return err
 	}
 	s.churned += s.changes
@@ -494,27 +411,12 @@ func (s *syncRun) backlog(ctx context.Context) error {
 
 func (s *syncRun) drain(ctx context.Context) (*line, error) {
 	s.say("drain through the platform")
-	hub, node, err := s.startBoth(ctx, "stream")
+	l, err := s.platform.drain(ctx, load{name: "stream_pg_pg", phase: "stream", rows: s.changes, parties: s.parties()}, s.churned)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = stopAll(node, hub) }()
-	from, err := s.usage(hub, node)
-	if err != nil {
-		return nil, err
-	}
-	if err := until(ctx, s.hubDB, patience, "SELECT changes >= $1 FROM streams", s.churned); err != nil {
-		return nil, err
-	}
-	to, err := s.usage(hub, node)
-	if err != nil {
-		return nil, err
-	}
-	l := s.lineOf("stream_pg_pg", s.changes, from, to, hub, node)
-	if l.Equal, err = s.equal(ctx, s.hubDB, "_id", hubLive); err != nil {
-		return nil, err
-	}
-	return l, stopAll(node, hub)
+	l.Equal, err = s.equal(ctx, s.hubDB, "_id", hubLive)
+	return l, err
 }
 
 // nativeDrain measures until the subscriber has applied the last transaction. It
@@ -536,7 +438,7 @@ func (s *syncRun) nativeDrain(ctx context.Context, name string) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := s.lineOf(name, s.changes, from, to)
+	l := lineOf(name, s.changes, from, to)
 	if l.Equal, err = s.equal(ctx, s.nativeDB, "id", "citizen"); err != nil {
 		return nil, err
 	}
@@ -568,7 +470,7 @@ func (s *syncRun) ourLag(ctx context.Context, rate int, length time.Duration) (*
 	}
 	defer func() { _ = stopAll(node, hub) }()
 	// The first rows open statements and links; they are not measured.
-	if err := churn(ctx, s.source.DSN(sourceName), s.churned, warmUp, s.rows); err != nil {
+	if err := s.churn(ctx, s.churned, warmUp); err != nil {
 		return nil, err
 	}
 	s.churned += warmUp
@@ -592,11 +494,11 @@ func (s *syncRun) ourLag(ctx context.Context, rate int, length time.Duration) (*
 	if err != nil {
 		return nil, err
 	}
-	n, err := paced(ctx, s.source.DSN(sourceName), s.churned, rate, length, s.rows)
+	pace, err := paced(ctx, s.writer, s.churned, rate, length)
 	if err != nil {
 		return nil, err
 	}
-	s.churned += n
+	s.churned += pace.n
 	if err := until(ctx, s.hubDB, patience, "SELECT changes >= $1 FROM streams", s.churned); err != nil {
 		return nil, err
 	}
@@ -606,7 +508,8 @@ func (s *syncRun) ourLag(ctx context.Context, rate int, length time.Duration) (*
 	}
 	delete(from.cpu, "source_pg") // it served the writers too
 	delete(to.cpu, "source_pg")
-	l := s.lineOf(fmt.Sprintf("lag_%d", rate), n, from, to, hub, node)
+	l := lineOf(fmt.Sprintf("lag_%d", rate), pace.n, from, to, hub, node)
+	pace.into(l)
 	// The commit times are those that the two servers wrote down themselves.
 	err = s.hubDB.QueryRow(ctx, `SELECT count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY lag), percentile_cont(0.99) WITHIN GROUP (ORDER BY lag)
 		FROM (SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - _source_at)::float8 * 1000 AS lag FROM `+hubRecords+` WHERE _source_at >= $1) l`, start).
@@ -645,15 +548,16 @@ func (s *syncRun) nativeLag(ctx context.Context, rate int, length time.Duration)
 	}
 	first := s.churned // inserted rows are numbered by it, and never updated
 	s.say("lag at %d transactions a second, native", rate)
-	n, err := paced(ctx, s.source.DSN(sourceName), s.churned, rate, length, s.rows)
+	pace, err := paced(ctx, s.writer, s.churned, rate, length)
 	if err != nil {
 		return nil, err
 	}
-	s.churned += n
+	s.churned += pace.n
 	if err := caughtUp(); err != nil {
 		return nil, err
 	}
-	l := &line{Name: fmt.Sprintf("native_lag_%d", rate), Rows: n}
+	l := &line{Name: fmt.Sprintf("native_lag_%d", rate), Rows: pace.n}
+	pace.into(l)
 	err = s.nativeDB.QueryRow(ctx, `SELECT count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY lag), percentile_cont(0.99) WITHIN GROUP (ORDER BY lag)
 		FROM (SELECT extract(epoch FROM applied_at - updated_at)::float8 * 1000 AS lag FROM citizen WHERE id >= $1) l`, first+s.rows+10).
 		Scan(&l.Samples, &l.P50, &l.P99)
@@ -701,7 +605,7 @@ func (s *syncRun) reconcile(ctx context.Context) error {
 	if bodies, err = pgx.CollectRows(found, pgx.RowTo[string]); err != nil {
 		return err
 	}
-	l := s.lineOf("reconcile_pg_pg", rows, from, to, hub, node)
+	l := lineOf("reconcile_pg_pg", rows, from, to, hub, node)
 	same := !slices.ContainsFunc(bodies, func(result string) bool { return result != "khớp" })
 	l.Equal = &same
 	if err := s.out.print(l); err != nil {

@@ -164,29 +164,50 @@ func person(r *rand.Rand, id int64) []any {
 	}
 }
 
-// churn commits n transactions at the source as fast as they go, on a few
-// connections. Nobody measures the writers, so they need not wait for the disk.
-func churn(ctx context.Context, dsn string, first, n, total int64) error {
+// commit makes and commits one numbered transaction.
+type commit func(ctx context.Context, i int64) error
+
+// writer opens a connection that commits durable transactions at the source.
+func (s *syncRun) writer(ctx context.Context) (commit, func(), error) {
+	conn, err := pgx.Connect(ctx, s.source.DSN(sourceName))
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(ctx context.Context, i int64) error {
+		_, err := conn.Exec(ctx, "SELECT churn_one($1, $2)", i, s.rows)
+		return err
+	}, func() { _ = conn.Close(ctx) }, nil
+}
+
+// churn commits n transactions at the source as fast as they go. Nobody measures the
+// writers, so they need not wait for the disk.
+func (s *syncRun) churn(ctx context.Context, first, n int64) error {
+	return split(first, n, func(first, n int64) error {
+		conn, err := pgx.Connect(ctx, s.source.DSN(sourceName))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close(ctx) }()
+		if _, err := conn.Exec(ctx, "SET synchronous_commit = off"); err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, fmt.Sprintf("CALL churn(%d, %d, %d)", first, n, s.rows))
+		return err
+	})
+}
+
+// split gives each of two writers its part of n transactions.
+func split(first, n int64, write func(first, n int64) error) error {
 	const writers = 2
 	done := make(chan error, writers)
 	for w := range int64(writers) {
 		from, to := n*w/writers, n*(w+1)/writers
 		go func() {
-			done <- func() error {
-				if from == to {
-					return nil
-				}
-				conn, err := pgx.Connect(ctx, dsn)
-				if err != nil {
-					return err
-				}
-				defer func() { _ = conn.Close(ctx) }()
-				if _, err := conn.Exec(ctx, "SET synchronous_commit = off"); err != nil {
-					return err
-				}
-				_, err = conn.Exec(ctx, fmt.Sprintf("CALL churn(%d, %d, %d)", first+from, to-from, total))
-				return err
-			}()
+			if from == to {
+				done <- nil
+				return
+			}
+			done <- write(first+from, to-from)
 		}()
 	}
 	var failed error
@@ -198,33 +219,53 @@ func churn(ctx context.Context, dsn string, first, n, total int64) error {
 	return failed
 }
 
-// paced commits perSecond transactions a second, durable each, for so long. It
-// reports how many it committed.
-func paced(ctx context.Context, dsn string, first int64, perSecond int, length time.Duration, total int64) (int64, error) {
+// pace is a load that was asked for and what became of it.
+type pace struct {
+	n     int64
+	asked int
+	took  time.Duration
+}
+
+// heldFrom is the part of the rate that must have been reached for the rate to count
+// as held.
+const heldFrom = 0.98
+
+// into says whether the writers could keep the rate: where they could not, the lag is
+// that of a smaller load, on a machine that was full.
+func (p pace) into(l *line) {
+	l.Asked = float64(p.asked)
+	l.Offered = float64(p.n) / p.took.Seconds()
+	held := l.Offered >= heldFrom*l.Asked
+	l.Held = &held
+	if !held {
+		l.Note = fmt.Sprintf("the writers could not commit %d transactions a second; the lag is that of the rate offered", p.asked)
+	}
+}
+
+// paced commits perSecond transactions a second, durable each, for so long.
+func paced(ctx context.Context, open func(context.Context) (commit, func(), error), first int64, perSecond int, length time.Duration) (pace, error) {
 	const writers = 8
 	n := int64(perSecond) * int64(length/time.Second)
+	writes := make([]commit, writers)
+	for w := range writes {
+		write, closing, err := open(ctx)
+		if err != nil {
+			return pace{}, err
+		}
+		defer closing()
+		writes[w] = write
+	}
 	start := time.Now()
 	done := make(chan error, writers)
-	for w := range int64(writers) {
+	for w, write := range writes {
 		go func() {
 			done <- func() error {
-				conn, err := pgx.Connect(ctx, dsn)
-				if err != nil {
-					return err
-				}
-				defer func() { _ = conn.Close(ctx) }()
-				for i := w; i < n; i += writers {
+				for i := int64(w); i < n; i += writers {
 					due := start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))
-					if wait := time.Until(due); wait > 0 {
-						timer := time.NewTimer(wait)
-						select {
-						case <-timer.C:
-						case <-ctx.Done():
-							timer.Stop()
-							return ctx.Err()
-						}
+					if err := wait(ctx, time.Until(due)); err != nil {
+						return err
 					}
-					if _, err := conn.Exec(ctx, "SELECT churn_one($1, $2)", first+i, total); err != nil {
+					if err := write(ctx, first+i); err != nil {
 						return err
 					}
 				}
@@ -238,5 +279,21 @@ func paced(ctx context.Context, dsn string, first int64, perSecond int, length t
 			failed = err
 		}
 	}
-	return n, failed
+	// The last transaction is due a little before the end.
+	return pace{n: n, asked: perSecond, took: max(time.Since(start), length)}, failed
+}
+
+// wait lets time pass, or ends with ctx.
+func wait(ctx context.Context, length time.Duration) error {
+	if length <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -50,7 +50,7 @@ func TestHandling_OnTheWholeRoad(t *testing.T) {
 		r.restart()
 		result := r.reconcile(peopleDataset)
 		if result.SourceRows != 4 || result.LandedRows != 2 || result.Quarantined != 2 {
-			t.Errorf("compared %+v", result)
+			t.Errorf("compared %s", describe(result))
 		}
 		landed := r.landed(peopleDataset, "record_key", "full_name", "number")
 		if len(landed) != 2 {
@@ -195,7 +195,7 @@ func TestRows_MoveInAndOut(t *testing.T) {
 		r.sameInside(table, "A", "B")
 		result := r.reconcile(peopleDataset)
 		if want := int64(len(r.inside(table, "A", "B"))); result.SourceRows != want || result.LandedRows != want || result.Quarantined != 0 {
-			t.Errorf("compared %+v, want %d rows", result, want)
+			t.Errorf("compared %s, want %d rows", describe(result), want)
 		}
 		r.await("the rows outside to be counted", func() bool {
 			return r.status(peopleDataset).Filtered == int64(len(r.truth(table))-len(r.inside(table, "A", "B")))
@@ -211,7 +211,7 @@ func TestRows_MoveInAndOut(t *testing.T) {
 		r.mu.Unlock()
 		for _, result := range r.results {
 			if result.Result != lienthong.Matches {
-				t.Errorf("something was missing and had to be mended: %+v", result)
+				t.Errorf("something was missing and had to be mended: %s", describe(result))
 			}
 		}
 		// Another territory: what leaves it goes from the hub, what joins it arrives.
@@ -256,7 +256,7 @@ func TestRows_WhileTheFirstLoadIsRead(t *testing.T) {
 	defer r.mu.Unlock()
 	for _, result := range r.results {
 		if result.Result == lienthong.Differs {
-			t.Errorf("something was missing and had to be mended: %+v", result)
+			t.Errorf("something was missing and had to be mended: %s", describe(result))
 		}
 	}
 }
@@ -315,7 +315,7 @@ func TestWholeRows_WithoutAKey(t *testing.T) {
 	await(`"An";"1"`, `"Bình";"20"`, `"Cam";"3"`, `"Dừa";"4"`)
 	result := r.reconcile(peopleDataset)
 	if result.SourceRows != 4 || result.LandedRows != 4 {
-		t.Errorf("equal rows count as one: %+v", result)
+		t.Errorf("equal rows count as one: %s", describe(result))
 	}
 }
 

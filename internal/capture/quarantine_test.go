@@ -71,7 +71,7 @@ func (r *road) balanced(t *testing.T, table *conntest.Table, landed int) {
 	t.Helper()
 	result := r.reconcile(peopleDataset)
 	if int(result.LandedRows) != landed || result.SourceRows != int64(len(r.truth(table))) || result.SourceRows != result.LandedRows+result.Quarantined {
-		t.Errorf("compared %+v, want %d landed", result, landed)
+		t.Errorf("compared %s, want %d landed", describe(result), landed)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestQuarantine_TheLifeOfARecord(t *testing.T) {
 			t.Fatalf("page %+v, %v", page, err)
 		}
 		for _, e := range page.Entries {
-			if e.Since == 0 || len(e.Record) != 20 || !slices.Equal(e.Rules, []string{"few"}) {
+			if e.Since == 0 || len(e.Record) != 20 || !slices.Contains(e.Rules, "few") {
 				t.Errorf("entry %+v", e)
 			}
 		}
@@ -96,7 +96,7 @@ func TestQuarantine_TheLifeOfARecord(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(e.Problems) != 1 || e.Problems[0].Column != "counter" || e.Problems[0].Vi != "Quá nhiều người" || e.Problems[0].En != "Too many people" ||
+		if len(e.Problems) < 1 || e.Problems[0].Column != "counter" || e.Problems[0].Vi != "Quá nhiều người" || e.Problems[0].En != "Too many people" ||
 			!e.Problems[0].Blocking || strings.Contains(e.Problems[0].Sample, "200") || e.Problems[0].DoVi == "" || e.Problems[0].DoEn == "" {
 			t.Errorf("explained as %+v", e.Problems)
 		}
@@ -125,7 +125,7 @@ func TestQuarantine_TheLifeOfARecord(t *testing.T) {
 		r.await("a status", func() bool { return len(r.capture.Statuses()) > 0 })
 		r.apply(setCell(table, 2, 1, "đổi tên nữa"))
 		r.await("its change to land", func() bool { return strings.Contains(r.landed(peopleDataset, "full_name")["p0002"], "nữa") })
-		if e, err = r.capture.ExplainQuarantine(t.Context(), dataset, "p0002"); err != nil || e.State != capture.QuarantineReleased || len(e.Problems) != 1 || e.Problems[0].Blocking {
+		if e, err = r.capture.ExplainQuarantine(t.Context(), dataset, "p0002"); err != nil || e.State != capture.QuarantineReleased || len(e.Problems) == 0 || slices.ContainsFunc(e.Problems, func(p capture.Problem) bool { return p.Blocking }) {
 			t.Errorf("its finding must stay open and not block: %+v, %v", e, err)
 		}
 		r.apply(setCell(table, 2, 3, "201")) // the value that was let pass is another

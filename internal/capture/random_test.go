@@ -54,12 +54,24 @@ func RandomOperations(t *testing.T, h conntest.Harness) {
 	setFlag(t, "rapid.seed", strconv.FormatUint(seed, 10))
 	setFlag(t, "rapid.checks", strconv.Itoa(rounds))
 	setFlag(t, "rapid.nofailfile", "true")
+	setFlag(t, "rapid.shrinktime", "20s")
 	round := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		round++
-		randomRound(t, rt, h, fmt.Sprintf("people_%d", round), perRound)
+		randomRound(failing{t, rt}, rt, h, fmt.Sprintf("people_%d", round), perRound)
 	})
 }
+
+// failing reports failures to rapid, which then looks for a shorter way to them.
+type failing struct {
+	testing.TB
+	rt *rapid.T
+}
+
+func (f failing) Fatal(args ...any)                 { f.rt.Fatal(args...) }
+func (f failing) Fatalf(format string, args ...any) { f.rt.Fatalf(format, args...) }
+func (f failing) Error(args ...any)                 { f.rt.Error(args...) }
+func (f failing) Errorf(format string, args ...any) { f.rt.Errorf(format, args...) }
 
 func setFlag(t *testing.T, name, value string) {
 	t.Helper()
@@ -72,7 +84,7 @@ func setFlag(t *testing.T, name, value string) {
 
 // actor is what one round knows of the table.
 type actor struct {
-	t     *testing.T
+	t     testing.TB
 	rt    *rapid.T
 	road  *road
 	table *conntest.Table
@@ -81,7 +93,7 @@ type actor struct {
 	added int
 }
 
-func randomRound(t *testing.T, rt *rapid.T, h conntest.Harness, name string, operations int) {
+func randomRound(t testing.TB, rt *rapid.T, h conntest.Harness, name string, operations int) {
 	var armed, cuts atomic.Int32
 	var cut atomic.Pointer[func()]
 	config := capture.Config{
@@ -164,12 +176,12 @@ func randomRound(t *testing.T, rt *rapid.T, h conntest.Harness, name string, ope
 	result := r.reconcile(dataset)
 	r.same(dataset, table, fields...)
 	if want := int64(len(r.truth(table))); result.SourceRows != want || result.LandedRows != want || result.Quarantined != 0 {
-		t.Errorf("compared %+v, want %d rows at both ends", result, want)
+		t.Errorf("compared %s, want %d rows at both ends", describe(result), want)
 	}
 	// Equal because something was mended is not good enough: nothing was ever missing.
 	for _, result := range r.results {
 		if result.Result == lienthong.Differs {
-			t.Errorf("at some moment both ends differed: %+v", result)
+			t.Errorf("at some moment both ends differed: %s", describe(result))
 		}
 	}
 	for _, reason := range r.refused {

@@ -53,7 +53,7 @@ type road struct {
 	notices  []capture.Notice
 	results  []lienthong.Reconciliation
 	kinds    map[lienthong.BatchKind]int
-	digests  map[string]int // batches by dataset
+	marks    map[string]string // the last checkpoint of each dataset
 	refused  []string
 	carried  []string // "kind op id" of every row that travelled
 	shapes   map[string]*lienthong.Shape
@@ -66,7 +66,7 @@ func newRoad(t testing.TB, harness conntest.Harness, config capture.Config, defi
 	t.Helper()
 	r := &road{
 		t: t, harness: harness, config: config, dir: t.TempDir(), changed: make(chan struct{}),
-		kinds: map[lienthong.BatchKind]int{}, digests: map[string]int{}, shapes: map[string]*lienthong.Shape{},
+		kinds: map[lienthong.BatchKind]int{}, marks: map[string]string{}, shapes: map[string]*lienthong.Shape{},
 	}
 	for i, text := range definitions {
 		r.config.Definitions = append(r.config.Definitions, parse(t, fmt.Sprintf("definition-%d.yaml", i), text))
@@ -242,8 +242,8 @@ func (r *road) Append(ctx context.Context, s *batch.Sealed) error {
 		}
 		r.spool = append(r.spool, s)
 		r.kinds[s.Header.Kind]++
-		if s.Header.Kind == lienthong.DigestBatch {
-			r.digests[s.Header.Dataset.String()]++
+		if s.Header.Kind == lienthong.CheckpointBatch {
+			r.marks[s.Header.Dataset.String()] = s.Header.Checkpoint
 		}
 		r.deliver(s)
 	})
@@ -502,34 +502,39 @@ func (r *road) create(table *conntest.Table) *conntest.Table {
 // reconcile compares now, again while what differs is on its way, and returns the result.
 func (r *road) reconcile(dataset string) lienthong.Reconciliation {
 	r.t.Helper()
-	of := func() []lienthong.Reconciliation {
-		return slices.DeleteFunc(slices.Clone(r.results), func(result lienthong.Reconciliation) bool { return result.Dataset.String() != dataset })
-	}
 	for deadline := time.Now().Add(60 * time.Second); ; {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		err := r.capture.Reconcile(ctx)
 		cancel()
-		// One digest, one result, in order: the last digest so far is of this comparison.
+		// The last checkpoint is of this comparison, or of one that began after it.
 		r.mu.Lock()
-		digests := r.digests[dataset]
+		mark := r.marks[dataset]
 		r.mu.Unlock()
 		var last lienthong.Reconciliation
+		patience := time.Now().Add(5 * time.Second) // one that is put off has no result
 		if err == nil {
 			r.await("the result of a comparison", func() bool {
-				if results := of(); len(results) >= digests {
-					last = results[len(results)-1]
-					return true
+				at := slices.IndexFunc(r.results, func(result lienthong.Reconciliation) bool {
+					return result.Dataset.String() == dataset && result.Checkpoint == mark
+				})
+				if at >= 0 {
+					last = r.results[at]
 				}
-				return false
+				return at >= 0 || time.Now().After(patience)
 			})
 		}
 		if last.Result == lienthong.Matches {
 			return last
 		}
 		if time.Now().After(deadline) {
-			r.t.Fatalf("both ends of %s do not become equal: %+v, %v", dataset, last, err)
+			r.t.Fatalf("both ends of %s do not become equal: %s, %v", dataset, describe(last), err)
 		}
 	}
+}
+
+// describe writes a result out; its own text is its stream's name.
+func describe(r lienthong.Reconciliation) string {
+	return fmt.Sprintf("%s %s: %d at the source, %d landed, %d held, buckets %v", r.Dataset, r.Result, r.SourceRows, r.LandedRows, r.Quarantined, r.Differing)
 }
 
 // same fails unless source and hub are equal row by row.

@@ -119,8 +119,7 @@ type reason struct {
 // noted is what is wrong with a file.
 type noted struct {
 	notes    []note
-	total    int64   // notes
-	rows     []int64 // rows that have one, in order
+	total    int64 // notes
 	reasons  []reason
 	rejected int64
 }

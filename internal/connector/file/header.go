@@ -147,7 +147,7 @@ func onlyWords(row []string, most int) bool {
 }
 
 // extend adds headings below and above, and leaves out a row of column numbers.
-func (h header) extend(rows [][]string, required []string) header {
+func (h *header) extend(rows [][]string, required []string) header {
 	height := h.rows - h.first
 	for height < maxHeaderRows && h.first+height < len(rows) && isSubHeader(rows[h.first:h.first+height], rows[h.first+height], required) {
 		height++
@@ -156,11 +156,11 @@ func (h header) extend(rows [][]string, required []string) header {
 	for first > 0 && h.first+height-first < maxHeaderRows && isGroupRow(rows[first-1], rows[first]) {
 		first--
 	}
-	h = flatten(rows, first, h.first+height-first)
-	if h.rows < len(rows) && isNumbering(rows[h.rows]) {
-		h.rows++
+	whole := flatten(rows, first, h.first+height-first)
+	if whole.rows < len(rows) && isNumbering(rows[whole.rows]) {
+		whole.rows++
 	}
-	return h
+	return whole
 }
 
 // flatten makes names of the headings in some rows, which are clean.

@@ -219,11 +219,9 @@ type columnStudy struct {
 	seen    map[uint64]struct{}
 	hashes  []uint64 // of all values, as long as the column may be a key
 	unique  bool
-	kinds   [lienthong.Binary + 1]int64
-	lengths [2]int // least and greatest of values of digits
+	kinds   [lienthong.Binary + 1]int64 // at Binary: dates of the other order
+	lengths [2]int                      // least and greatest of values of digits
 	digits  int64
-	first   int64 // dates whose first number can only be a day
-	second  int64 // dates whose second number can only be a day
 	scratch []byte
 }
 
@@ -290,7 +288,7 @@ func (s *columnStudy) guess(text []byte) {
 			other := s.forms
 			other.monthFirst = !other.monthFirst
 			if s.scratch, ok = other.canonical(s.scratch[:0], text, kind); ok {
-				s.kinds[lienthong.Binary]++ // dates of the other order
+				s.kinds[lienthong.Binary]++
 			}
 		}
 	}

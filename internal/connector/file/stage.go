@@ -52,7 +52,7 @@ func openStage(name string, valid int64) (*stageWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err == nil {
+	if err = f.Truncate(valid); err == nil {
 		_, err = f.Seek(valid, io.SeekStart)
 	}
 	if err != nil {

@@ -137,7 +137,7 @@ func after(columns []*column, bound []string, sign string) (string, bool) {
 }
 
 // where writes the range as a condition; "" when it is everything.
-func (p *span) where(columns []*column) (string, bool) {
+func (p span) where(columns []*column) (string, bool) {
 	var parts []string
 	if len(p.From) > 0 {
 		text, ok := after(columns, p.From, ">")

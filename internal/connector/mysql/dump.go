@@ -147,7 +147,7 @@ func (t *tap) Read(p []byte) (int, error) {
 }
 
 func (t *tap) within(p []byte, wait time.Duration) (int, error) {
-	if err := t.Conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
+	if err := t.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		return 0, err
 	}
 	if t.ended.Load() {
@@ -161,19 +161,35 @@ func (t *tap) within(p []byte, wait time.Duration) (int, error) {
 func (s *Source) dump(ctx context.Context, srv *server, id uint32, from *token, w *walker, idle func() error) (own, err error) {
 	var live, ended, closing atomic.Bool
 	var conn atomic.Pointer[tap]
+	// The library would make an error of a panic in what it calls, as if the connection had
+	// failed. Ours come out where Stream was called.
+	var panicked any
+	guard := func(call func() error) error {
+		defer func() {
+			if panicked = recover(); panicked != nil {
+				own = errEnough
+			}
+		}()
+		own = call()
+		return own
+	}
 	handle := func(e *replication.BinlogEvent) error {
 		live.Store(true)
 		if ended.Load() {
 			return context.Canceled
 		}
-		own = w.HandleEvent(e)
-		return own
+		if err := guard(func() error { return w.HandleEvent(e) }); err != nil || panicked == nil {
+			return err
+		}
+		return errEnough
 	}
 	watched := idle
 	if idle != nil {
 		watched = func() error {
-			own = idle()
-			return own
+			if err := guard(idle); err != nil || panicked == nil {
+				return err
+			}
+			return errEnough
 		}
 	}
 	cfg := replication.BinlogSyncerConfig{
@@ -213,7 +229,7 @@ func (s *Source) dump(ctx context.Context, srv *server, id uint32, from *token, 
 	stop := context.AfterFunc(ctx, func() {
 		ended.Store(true)
 		if t := conn.Load(); t != nil {
-			_ = t.Conn.SetReadDeadline(time.Unix(1, 0))
+			_ = t.SetReadDeadline(time.Unix(1, 0))
 		}
 	})
 	var streamer *replication.BinlogStreamer
@@ -235,6 +251,9 @@ func (s *Source) dump(ctx context.Context, srv *server, id uint32, from *token, 
 	stop()
 	closing.Store(true)
 	syncer.Close()
+	if panicked != nil {
+		panic(panicked)
+	}
 	if ctx.Err() != nil && (own == nil || errors.Is(own, context.Canceled)) {
 		return nil, ctx.Err()
 	}

@@ -69,7 +69,7 @@ func (s *Source) Health(ctx context.Context) (connector.Health, error) {
 		h.Code = "mysql.behind"
 		h.Vi = fmt.Sprintf("chậm %s nhật ký so với máy chủ, vượt giới hạn %s", amount(behind), amount(s.cfg.LagLimit))
 		h.En = fmt.Sprintf("%s of log behind the server, more than the limit of %s", amount(behind), amount(s.cfg.LagLimit))
-	case lost != "":
+	case lost != "" && replaced != "":
 		h.Code = lost
 		h.Vi = "đã đọc lại từ hiện tại vì máy chủ không còn nhật ký từ vị trí trước; hãy đối soát hai đầu"
 		h.En = "reading began at the present because the server no longer had its log from the position before; compare both ends"

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,6 +23,9 @@ import (
 var server *mariadbtest.Server
 
 func TestMain(m *testing.M) {
+	if slices.Contains(os.Args, "-test.fuzzworker") {
+		os.Exit(m.Run()) // fuzzing needs no server
+	}
 	dir, err := os.MkdirTemp("", "mysql")
 	if err == nil {
 		server, err = mariadbtest.Start(dir)
@@ -130,7 +134,8 @@ func connectTo(tb testing.TB, dsn string) *sql.DB {
 
 func exec(tb testing.TB, db interface {
 	ExecContext(context.Context, string, ...any) (sql.Result, error)
-}, statements ...string) {
+}, statements ...string,
+) {
 	tb.Helper()
 	for _, statement := range statements {
 		if _, err := db.ExecContext(tb.Context(), statement); err != nil {
@@ -418,8 +423,10 @@ func typeCases() []conntest.TypeCase {
 			"ffffffff-ffff-ffff-ffff-ffffffffffff", "11223344-5566-4788-99aa-bbccddeeff00", "018f3c1e-7b2a-7c3d-8e4f-5a6b7c8d9e00")},
 		{Type: "inet6", Kind: lienthong.Text, Values: quoted("::", "::1", "2001:db8::ff00:42:8329", "::ffff:192.0.2.128")},
 		{Type: "inet4", Kind: lienthong.Text, Values: quoted("0.0.0.0", "192.0.2.1", "255.255.255.255", "10.0.0.0")},
-		{Type: "point", Kind: lienthong.Text, Values: []conntest.TypeValue{null, is("ST_GeomFromText('POINT(105.85 21.03)')", "POINT(105.85 21.03)"),
-			is("ST_GeomFromText('POINT(1 2)', 4326)", "SRID=4326;POINT(1 2)")}},
+		{Type: "point", Kind: lienthong.Text, Values: []conntest.TypeValue{
+			null, is("ST_GeomFromText('POINT(105.85 21.03)')", "POINT(105.85 21.03)"),
+			is("ST_GeomFromText('POINT(1 2)', 4326)", "SRID=4326;POINT(1 2)"),
+		}},
 		{Type: "geometry", Kind: lienthong.Text, Values: []conntest.TypeValue{
 			is("ST_GeomFromText('LINESTRING(0 0,1.5 1,2 2)')", "LINESTRING(0 0,1.5 1,2 2)"),
 			is("ST_GeomFromText('POLYGON((0 0,10 0,10 10,0 0),(1 1,2 1,2 2,1 1))')", "POLYGON((0 0,10 0,10 10,0 0),(1 1,2 1,2 2,1 1))"),

@@ -25,6 +25,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lienthong/lienthong"
+	"github.com/lienthong/lienthong/internal/connector"
 	"github.com/lienthong/lienthong/internal/connector/mysql"
 )
 
@@ -81,7 +82,9 @@ func (w *world) purge(statement string) {
 			}
 			files = append(files, name)
 		}
-		_ = rows.Close()
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			w.t.Fatal(err)
+		}
 		if len(files) == 1 {
 			return
 		}
@@ -491,3 +494,145 @@ func certificate(t *testing.T, dir string) *x509.CertPool {
 	pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}))
 	return pool
 }
+
+// TestXAAcrossRestarts: a transaction that was prepared before a restart, or before the
+// first Start, arrives at its commit.
+func TestXAAcrossRestarts(t *testing.T) {
+	w := newWorld(t, server)
+	w.exec("CREATE TABLE a (id int PRIMARY KEY, v varchar(20))")
+	prepare := func(id string, statement string) {
+		t.Helper()
+		db := connectTo(t, w.dsn)
+		db.SetMaxOpenConns(1)
+		exec(t, db, "XA START '"+id+"'", statement, "XA END '"+id+"'", "XA PREPARE '"+id+"'")
+		_ = db.Close()
+	}
+	commit := func(id string) {
+		t.Helper()
+		var err error
+		for range 200 {
+			if _, err = w.db.ExecContext(t.Context(), "XA COMMIT '"+id+"'"); err == nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Fatal(err)
+	}
+	early, late := w.name+"early", w.name+"late"
+	prepare(early, "INSERT INTO a VALUES (1, 'trước')")
+	source := w.open()
+	pos, sink := w.start(source, "a")
+	prepare(late, "INSERT INTO a SELECT seq, 'nhiều' FROM seq_1000_to_4000")
+	if got := w.after(source, pos, sink); len(got) != 0 {
+		t.Fatalf("what was only prepared arrives: %.200q", got)
+	}
+	_, at := sink.taken()
+	if err := source.Acknowledge(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	_ = source.Close()
+	w.exec("FLUSH BINARY LOGS", "INSERT INTO a VALUES (2, 'giữa')")
+	commit(late)
+	commit(early)
+	source = w.open()
+	pos, sink = w.start(source, "a")
+	got := w.after(source, pos, sink)
+	if len(got) != 3003 || got[0] != "upsert 0 2,giữa" || got[1] != "upsert 0 1000,nhiều" || got[3002] != "upsert 0 1,trước" {
+		t.Errorf("%d rows arrive, from %q to %q", len(got), got[0], got[len(got)-1])
+	}
+	view, err := source.View(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = view.Close() }()
+	if view.Version() < sink.version {
+		t.Errorf("the view shows all and has version %d, below %d", view.Version(), sink.version)
+	}
+}
+
+// TestLargeRollbackInTheLog: what has been passed on already cannot be taken back; it is
+// said instead.
+func TestLargeRollbackInTheLog(t *testing.T) {
+	w := newWorld(t, server)
+	w.exec("CREATE TABLE a (id int PRIMARY KEY, v varchar(2000))", "CREATE TABLE m (id int) ENGINE=MyISAM")
+	source := w.open()
+	pos, sink := w.start(source, "a")
+	w.exec("BEGIN", "SAVEPOINT s", "INSERT INTO a SELECT seq, REPEAT('x', 1000) FROM seq_1_to_1000", "INSERT INTO m VALUES (1)", "ROLLBACK TO s", "COMMIT")
+	if code, err := w.code(source, pos, sink); code != "mysql.rolled_back" {
+		t.Errorf("Stream: %v", err)
+	}
+}
+
+// TestKeyIsLost: a table without its key goes on under the key that it had.
+func TestKeyIsLost(t *testing.T) {
+	w := newWorld(t, server)
+	w.exec("CREATE TABLE a (id int PRIMARY KEY, v varchar(20))", "INSERT INTO a VALUES (1, 'a')")
+	source := w.open()
+	pos, sink := w.start(source, "a")
+	w.exec("ALTER TABLE a DROP PRIMARY KEY", "UPDATE a SET v = 'b'", "DELETE FROM a")
+	want := []string{"upsert 0 1,b", "delete 0 1,="}
+	if diff := cmp.Diff(want, w.after(source, pos, sink)); diff != "" {
+		t.Errorf("what arrives: %s", diff)
+	}
+	w.exec("ALTER TABLE a DROP COLUMN id", "INSERT INTO a VALUES ('c')")
+	if code, err := w.code(source, pos, sink); code != "mysql.no_key" {
+		t.Errorf("Stream: %v", err)
+	}
+}
+
+// TestHandbook: the account that the handbook makes can be read with.
+func TestHandbook(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/connectors/mysql.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(page), "<!-- account mariadb -->\n```sql\n")
+	block, _, closed := strings.Cut(rest, "```")
+	if !found || !closed {
+		t.Fatal("the handbook has no account for MariaDB")
+	}
+	w := newWorld(t, server)
+	account := "lienthong_reader_" + w.name
+	block = strings.NewReplacer("lienthong_reader", account, "dancu", w.name).Replace(block)
+	for statement := range strings.SplitSeq(strings.TrimSpace(block), ";\n") {
+		server.Admin(t, strings.TrimSuffix(statement, ";"))
+	}
+	t.Cleanup(func() { server.Admin(t, "DROP USER "+account+"@'%'") })
+	w.exec("CREATE TABLE a (id int PRIMARY KEY, v varchar(20))")
+	w.dsn = server.AccountDSN(account, "a long password", w.name)
+	source := w.open()
+	inspection, err := source.Inspect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range inspection.Required {
+		if !r.OK {
+			t.Errorf("%s: %s", r.Code, r.En)
+		}
+	}
+	pos, sink := w.start(source, "a")
+	w.exec("INSERT INTO a VALUES (1, 'x')")
+	if diff := cmp.Diff([]string{"upsert 0 1,x"}, w.after(source, pos, sink)); diff != "" {
+		t.Errorf("what arrives: %s", diff)
+	}
+}
+
+// TestPanicOfTheSink: it is the caller's, and not a failure of the connection.
+func TestPanicOfTheSink(t *testing.T) {
+	w := newWorld(t, server)
+	w.exec("CREATE TABLE a (id int PRIMARY KEY)")
+	source := w.open()
+	pos, _ := w.start(source, "a")
+	w.exec("INSERT INTO a VALUES (1)")
+	defer func() {
+		if recover() == nil {
+			t.Error("the panic was swallowed")
+		}
+	}()
+	err := source.Stream(t.Context(), pos, panicking{newTape()})
+	t.Errorf("Stream: %v", err)
+}
+
+type panicking struct{ *tape }
+
+func (panicking) Change(*connector.Row) error { panic("a mistake of the sink") }

@@ -278,8 +278,11 @@ func TestMySQLTypesOfTheLog(t *testing.T) {
 	sets := newCharsets(nil)
 	sets.byID = map[int]string{255: "utf8mb4", 63: "binary"}
 	tm := &tableMap{named: true, signs: true, sets: true, key: []int{0}, columns: []wireColumn{
-		{kind: typeLong, name: "id"}, {kind: typeJSON, meta: 4, name: "doc", nullable: true}, {kind: typeVector, meta: 4, name: "v"},
-		{kind: typeVarchar, meta: 40, name: "name", collation: 255}, {kind: typeLongLong, name: "big", unsigned: true},
+		{kind: typeLong, name: "id"},
+		{kind: typeJSON, meta: 4, name: "doc", nullable: true},
+		{kind: typeVector, meta: 4, name: "v"},
+		{kind: typeVarchar, meta: 40, name: "name", collation: 255},
+		{kind: typeLongLong, name: "big", unsigned: true},
 	}}
 	l, err := tm.layoutIn(nil, sets)
 	if err != nil {

@@ -21,17 +21,18 @@ import (
 
 // tape is a sink that writes down what it is told, one line each.
 type tape struct {
-	mu      sync.Mutex
-	columns map[int][]lienthong.Column
-	lines   []string
-	pos     lienthong.Position
-	version int64
-	source  connector.Source // to complete from, as capture does
-	stir    chan struct{}
+	mu       sync.Mutex
+	columns  map[int][]lienthong.Column
+	lines    []string
+	pos      lienthong.Position
+	version  int64 // the highest
+	versions map[string]int64
+	source   connector.Source // to complete from, as capture does
+	stir     chan struct{}
 }
 
 func newTape(tables ...connector.Table) *tape {
-	t := &tape{columns: map[int][]lienthong.Column{}, stir: make(chan struct{}, 1)}
+	t := &tape{columns: map[int][]lienthong.Column{}, versions: map[string]int64{}, stir: make(chan struct{}, 1)}
 	for i, table := range tables {
 		t.columns[i] = table.Columns
 	}
@@ -68,10 +69,12 @@ func (t *tape) Begin(lienthong.Position, int64) error { return nil }
 func (t *tape) Change(row *connector.Row) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if row.Version <= t.version {
-		t.add("version %d after %d", row.Version, t.version)
+	record := fmt.Sprintf("%d %s", row.Table, text(t.columns[row.Table][:1], row.Values[:1]))
+	if last, seen := t.versions[record]; seen && row.Version <= last {
+		t.add("%s: version %d after %d", record, row.Version, last)
 	}
-	t.version = row.Version
+	t.versions[record] = row.Version
+	t.version = max(t.version, row.Version)
 	line := fmt.Sprintf("%s %d %s", row.Op, row.Table, text(t.columns[row.Table], row.Values))
 	if t.source != nil {
 		if completer, ok := t.source.(connector.Completer); ok && row.Op == lienthong.Upsert && strings.Contains(line, "=") {

@@ -101,7 +101,7 @@ func (s *Source) newReader(ctx context.Context, srv *server, after lienthong.Pos
 		tables: map[string]int{}, maps: map[uint64]*mapped{}, foreign: map[string]bool{},
 		known: make([]*described, len(tables)), guess: make([]bool, len(tables)), told: make([]*layout, len(tables)),
 	}
-	r.walker.opened, r.walker.formatted, r.walker.visit = r.opening, r.checking, r.take
+	r.opened, r.formatted, r.visit = r.opening, r.checking, r.take
 	s.stateMu.Lock()
 	for i, d := range tables {
 		r.tables[r.nameKey(d.Schema, d.Name)] = i
@@ -174,7 +174,7 @@ func (r *reader) opening() error {
 func (r *reader) checking() error {
 	want := r.want
 	r.want = nil
-	if want != nil && want.file != "" && (want.made != 0 && want.made != r.made || want.server != 0 && want.server != r.walker.server) {
+	if want != nil && want.file != "" && (want.made != 0 && want.made != r.made || want.server != r.srv.id) {
 		return errElsewhere
 	}
 	return nil
@@ -183,7 +183,7 @@ func (r *reader) checking() error {
 // position is where the reader is, with what it takes to resume there.
 func (r *reader) position(order uint64) lienthong.Position {
 	t := token{
-		file: r.file, pos: r.next, base: r.base, made: r.made, server: r.walker.server, at: r.lastAt, prepared: r.prepared,
+		file: r.file, pos: r.next, base: r.base, made: r.made, server: r.srv.id, at: r.lastAt, prepared: r.prepared,
 	}
 	if r.gtidsOK {
 		t.gtids = r.gtids
@@ -273,7 +273,7 @@ func (r *reader) begin(ev *logEvent) error {
 	}
 	held, marks := r.open.held[:0], r.open.marks[:0]
 	r.open = transaction{
-		active: true, order: r.place(ev.start) + 1, file: ev.file, start: ev.start, at: ev.at, held: held, marks: marks,
+		active: true, order: r.place(ev.start), file: ev.file, start: ev.start, at: ev.at, held: held, marks: marks,
 	}
 	if ev.kind == eventMariaGTID && len(ev.body) > 12 {
 		flags := ev.body[12]
@@ -374,6 +374,9 @@ func (r *reader) mapTable(ev *logEvent) error {
 	if m.layout, err = tm.layoutIn(known, r.source.sets); err != nil {
 		return r.unknownLayout(index)
 	}
+	if err := r.named(index, m.layout); err != nil {
+		return err
+	}
 	for i := range m.layout.columns {
 		if set := m.layout.columns[i].charset; set != nil && set.form == formAsk {
 			if err := r.source.sets.learn(r.ctx, r.source.db, set.name); err != nil {
@@ -384,6 +387,33 @@ func (r *reader) mapTable(ev *logEvent) error {
 	}
 	r.maps[id] = m
 	return nil
+}
+
+// named sees that the rows of a layout have names. A table that has lost its key keeps the
+// one that it had, as long as the columns are there.
+func (r *reader) named(table int, l *layout) error {
+	if len(l.Key) > 0 {
+		return nil
+	}
+	s := r.source
+	s.mu.Lock()
+	before := s.layouts[table]
+	if s.announced[table] != nil {
+		before = s.announced[table]
+	}
+	s.mu.Unlock()
+	names := make([]string, len(before.Key))
+	for n, i := range before.Key {
+		names[n] = before.Columns[i].Name
+	}
+	if l.finish(names); len(l.Key) > 0 {
+		return nil
+	}
+	return &lienthong.Error{
+		Code: "mysql.no_key", Where: l.Name,
+		Vi: "bảng không còn khóa chính", En: "the table has lost its primary key",
+		Hint: "ALTER TABLE " + l.quoted + " ADD PRIMARY KEY (…); rồi giải phóng và khởi động lại nguồn / then release and start the source again",
+	}
 }
 
 // errUnknownLayout says that rows cannot be decoded without guessing.

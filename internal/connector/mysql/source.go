@@ -74,8 +74,7 @@ type Source struct {
 	streaming atomic.Bool
 	sides     atomic.Uint32
 	reached   atomic.Uint64 // the place that Stream has passed on
-	closed    atomic.Bool
-	current   *layout // of the row that Stream is handing to the sink; owned by Stream
+	current   *layout       // of the row that Stream is handing to the sink; owned by Stream
 
 	lineMu sync.Mutex
 	line   lineOf
@@ -84,10 +83,11 @@ type Source struct {
 	state   state
 	history history
 
-	ackMu sync.Mutex // guards what follows
-	acked lienthong.Position
-	saved uint64        // order of the acknowledgement that is in the file
-	wake  chan struct{} // an acknowledgement waits to be saved
+	ackMu    sync.Mutex // guards what follows
+	acked    lienthong.Position
+	released bool          // until the next Start nothing is acknowledged
+	saved    uint64        // order of the acknowledgement that is in the file
+	wake     chan struct{} // an acknowledgement waits to be saved
 
 	mu        sync.Mutex // guards what follows
 	server    *server
@@ -219,7 +219,6 @@ func plainName(name string) bool {
 
 // Close releases connections. The position stays in its file.
 func (s *Source) Close() error {
-	s.closed.Store(true)
 	err := s.saveAcknowledged()
 	return errors.Join(err, s.db.Close())
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/lienthong/lienthong"
-	"github.com/lienthong/lienthong/internal/connector"
+	"github.com/lienthong/lienthong/internal/durable"
 )
 
 // Start checks the server and the account, and finds the position to resume from: the one
@@ -31,6 +31,9 @@ func (s *Source) Start(ctx context.Context, names []string) (lienthong.Position,
 	}
 	if err := s.filtered(end, chosen); err != nil {
 		return lienthong.Position{}, err
+	}
+	if err := durable.MkdirAll(s.cfg.StateDir, 0o700); err != nil {
+		return lienthong.Position{}, s.stateError(s.cfg.StateDir, err)
 	}
 	s.stateMu.Lock()
 	defer s.stateMu.Unlock()
@@ -56,11 +59,17 @@ func (s *Source) Start(ctx context.Context, names []string) (lienthong.Position,
 		return lienthong.Position{}, err
 	}
 	s.ackMu.Lock()
-	s.acked, s.saved = pos, pos.Order
+	s.acked, s.saved, s.released = pos, pos.Order, false
 	s.ackMu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tables, s.lost = chosen, lost
+	clear(s.replaced)
+	if lost != "" {
+		for i, d := range chosen {
+			s.replaced[i] = d.spelled() + " có thể thiếu thay đổi\x00" + d.spelled() + " may lack changes"
+		}
+	}
 	s.layouts, s.announced = make([]*layout, len(chosen)), make([]*layout, len(chosen))
 	for i, d := range chosen {
 		s.layouts[i] = d.layoutOf(s.sets)
@@ -267,6 +276,7 @@ func (s *Source) resume(ctx context.Context, srv *server, end logEnd) (pos lient
 	}
 	s.cfg.Log.WarnContext(ctx, "mysql: the server no longer has its log from the acknowledged position; reading goes on from the present and both ends must be compared",
 		slog.String("source", s.cfg.Name), slog.String("file", t.file), slog.Bool("another_log", how == logAnother))
+	s.history = history{Tables: map[string][]stretchOf{}}
 	pos, err = s.present(ctx, srv, end)
 	lost = "mysql.binlog_purged"
 	if how == logAnother {
@@ -314,7 +324,7 @@ func (s *Source) promoted(ctx context.Context, srv *server, t *token) lienthong.
 func (s *Source) look(ctx context.Context, srv *server, t *token) error {
 	w := &walker{visit: func(*logEvent) error { return nil }}
 	w.formatted = func() error {
-		t.made, t.server = w.made, w.server
+		t.made, t.server = w.made, srv.id
 		return errEnough
 	}
 	own, err := s.dump(ctx, srv, s.sideID(), t, w, nil)
@@ -366,7 +376,7 @@ func (s *Source) stillThere(ctx context.Context, srv *server, t *token) (logStat
 		return s.whyGone(ctx, t)
 	case err != nil:
 		return logThere, err
-	case now.made != t.made && t.made != 0 || now.server != t.server:
+	case now.made != t.made && t.made != 0:
 		return logAnother, nil
 	}
 	files, err := binaryLogs(ctx, s.db)
@@ -475,7 +485,7 @@ func (s *Source) Acknowledge(_ context.Context, pos lienthong.Position) error {
 		return nil // the beginning of a transaction; its end follows
 	}
 	s.ackMu.Lock()
-	if s.acked.Before(pos) {
+	if s.acked.Before(pos) && !s.released {
 		s.acked = pos
 	}
 	s.ackMu.Unlock()
@@ -522,7 +532,7 @@ func (s *Source) Release(context.Context) error {
 	}
 	s.ackMu.Lock()
 	highest := max(s.acked.Order, s.state.Highest, s.reached.Load())
-	s.acked, s.saved = lienthong.Position{}, 0
+	s.acked, s.saved, s.released = lienthong.Position{}, 0, true
 	s.ackMu.Unlock()
 	s.state = state{Highest: highest}
 	s.history = history{Tables: map[string][]stretchOf{}}
@@ -545,5 +555,3 @@ func (s *Source) Destroy(context.Context) error {
 	s.mu.Unlock()
 	return s.removeState()
 }
-
-var _ connector.Source = (*Source)(nil)

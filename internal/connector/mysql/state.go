@@ -77,6 +77,7 @@ func (h *history) forget(place uint64) {
 }
 
 func (s *Source) statePath() string { return filepath.Join(s.cfg.StateDir, s.cfg.Name+".mysql.json") }
+
 func (s *Source) layoutPath() string {
 	return filepath.Join(s.cfg.StateDir, s.cfg.Name+".layouts.json")
 }
@@ -117,12 +118,16 @@ func (s *Source) save(path string, what any) error {
 		err = durable.WriteFile(path, append(data, '\n'), 0o600)
 	}
 	if err != nil {
-		return &lienthong.Error{
-			Code: "mysql.state", Where: path, Err: fmt.Errorf("save: %w", err),
-			Vi:   "không ghi được tệp ghi nhớ vị trí của nguồn",
-			En:   "the file that remembers the source's position cannot be written",
-			Hint: "kiểm tra quyền ghi và chỗ trống của thư mục / check the right to write in the directory and its free space",
-		}
+		return s.stateError(path, err)
 	}
 	return nil
+}
+
+func (s *Source) stateError(path string, err error) error {
+	return &lienthong.Error{
+		Code: "mysql.state", Where: path, Err: fmt.Errorf("save: %w", err),
+		Vi:   "không ghi được tệp ghi nhớ vị trí của nguồn",
+		En:   "the file that remembers the source's position cannot be written",
+		Hint: "kiểm tra quyền ghi và chỗ trống của thư mục / check the right to write in the directory and its free space",
+	}
 }

@@ -32,13 +32,19 @@ func (s *Source) Stream(ctx context.Context, after lienthong.Position, sink conn
 		defer close(done)
 		s.saver(side)
 	}()
-	err := s.stream(ctx, after, sink)
-	stop()
-	<-done
+	defer func() {
+		stop()
+		<-done
+		s.saveQuietly(ctx)
+	}()
+	return s.stream(ctx, after, sink)
+}
+
+// saveQuietly saves where nobody waits for the answer. What is not saved is delivered again.
+func (s *Source) saveQuietly(ctx context.Context) {
 	if err := s.saveAcknowledged(); err != nil {
 		s.cfg.Log.WarnContext(ctx, "mysql: the position was not saved", slog.String("source", s.cfg.Name), slog.Any("error", err))
 	}
-	return err
 }
 
 func (s *Source) stream(ctx context.Context, after lienthong.Position, sink connector.Sink) error {
@@ -169,9 +175,7 @@ func (s *Source) saver(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		if err := s.saveAcknowledged(); err != nil {
-			s.cfg.Log.WarnContext(ctx, "mysql: the position was not saved", slog.String("source", s.cfg.Name), slog.Any("error", err))
-		}
+		s.saveQuietly(ctx)
 		timer.Reset(pause)
 	}
 }

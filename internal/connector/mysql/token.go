@@ -80,10 +80,13 @@ func parseToken(text string) (token, error) {
 	t.file, ok[0] = unescape(fields[0])
 	t.pos, ok[1] = plainNumber(fields[1], 64)
 	t.base, ok[2] = plainNumber(fields[2], 63)
-	for i, to := range []*uint32{&t.made, &t.server, &t.at} {
-		n, good := plainNumber(fields[3+i], 32)
-		*to, ok[3+i] = uint32(n), good
+	small := func(field string) (uint32, bool) {
+		n, ok := plainNumber(field, 32)
+		return uint32(n), ok
 	}
+	t.made, ok[3] = small(fields[3])
+	t.server, ok[4] = small(fields[4])
+	t.at, ok[5] = small(fields[5])
 	t.gtids, ok[6] = parseGTIDs(fields[6])
 	if slices.Contains(ok[:], false) || t.pos > 1<<48 || t.gtids.String() != fields[6] {
 		return bad()

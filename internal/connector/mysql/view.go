@@ -558,7 +558,9 @@ func (v *view) Read(ctx context.Context, index int, chunk connector.Chunk, deliv
 func (s *Source) compared(table int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.replaced, table)
+	if delete(s.replaced, table); len(s.replaced) == 0 {
+		s.lost = ""
+	}
 }
 
 // drop closes the sessions, so that the view can be opened again.

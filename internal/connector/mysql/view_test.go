@@ -98,9 +98,13 @@ func TestChunksOfEveryKey(t *testing.T) {
 // and what the alteration does to the view is an error, never a part of the rows.
 func TestViewAndApplication(t *testing.T) {
 	for _, test := range []struct{ name, statement string }{
-		{"truncate", "TRUNCATE a"}, {"add", "ALTER TABLE a ADD COLUMN w int DEFAULT 3, ALGORITHM=COPY"},
-		{"rebuild", "ALTER TABLE a ENGINE=InnoDB"}, {"drop", "DROP TABLE a"}, {"drop column", "ALTER TABLE a DROP COLUMN v"},
-		{"holding: truncate", "TRUNCATE a"}, {"holding: rebuild", "ALTER TABLE a ENGINE=InnoDB"},
+		{"truncate", "TRUNCATE a"},
+		{"add", "ALTER TABLE a ADD COLUMN w int DEFAULT 3, ALGORITHM=COPY"},
+		{"rebuild", "ALTER TABLE a ENGINE=InnoDB"},
+		{"drop", "DROP TABLE a"},
+		{"drop column", "ALTER TABLE a DROP COLUMN v"},
+		{"holding: truncate", "TRUNCATE a"},
+		{"holding: rebuild", "ALTER TABLE a ENGINE=InnoDB"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t, server)

@@ -411,6 +411,9 @@ func (m *tableMap) optional(rest []byte, maria bool) bool {
 					return false
 				}
 				for range count {
+					if part.bad {
+						return false
+					}
 					m.columns[i].labels = append(m.columns[i].labels, part.bytes(part.length()))
 				}
 			}

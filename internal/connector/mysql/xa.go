@@ -85,12 +85,12 @@ func (r *reader) replay(p preparedXA) error {
 		source: r.source, ctx: r.ctx, srv: r.srv, sink: r.sink, after: r.after,
 		tables: r.tables, known: r.known, guess: r.guess, maps: map[uint64]*mapped{},
 	}
-	sub.walker.opened = func() error {
+	sub.opened = func() error {
 		clear(sub.maps)
 		return nil
 	}
 	active := false
-	sub.walker.visit = func(ev *logEvent) error {
+	sub.visit = func(ev *logEvent) error {
 		switch {
 		case ev.kind == eventMariaGTID || ev.kind == eventGTID || ev.kind == eventAnonymousGTID:
 			if active {
@@ -116,7 +116,7 @@ func (r *reader) replay(p preparedXA) error {
 		}
 		return nil
 	}
-	from := token{file: p.file, pos: p.start, server: r.walker.server}
+	from := token{file: p.file, pos: p.start, server: r.srv.id}
 	own, err := r.source.dump(r.ctx, r.srv, r.source.sideID(), &from, &sub.walker, nil)
 	if own != nil && !errors.Is(own, errEnough) {
 		return own

@@ -49,6 +49,7 @@ type batch struct {
 	rowsTable string
 	columns   []*lienthong.Column // that are read: the table's, then monotonic and deleted
 	mark, del int                 // indexes into columns, -1
+	pseudo    bool                // the monotonic column is one that is only compared
 	digester  *digester
 	raw, into []any
 
@@ -88,7 +89,11 @@ func (p *poll) newBatch(t *table) (*batch, error) {
 		b.columns = append(b.columns, c)
 		return len(b.columns) - 1
 	}
-	b.mark, b.del = place(t.now.monotonic), place(t.now.deleted)
+	b.pseudo = p.source.dialect.isPseudo(t.now.monotonic)
+	if !b.pseudo {
+		b.mark = place(t.now.monotonic)
+	}
+	b.del = place(t.now.deleted)
 	b.digester = newDigester(t.now.columns)
 	b.raw, b.into = make([]any, len(b.columns)), make([]any, len(b.columns))
 	for i := range b.raw {
@@ -124,12 +129,12 @@ func (b *batch) close() {
 	}
 }
 
-func (b *batch) query(where, order string) string {
+func (b *batch) query(suffix, where, order string) string {
 	columns := make([]string, len(b.columns))
 	for i, c := range b.columns {
 		columns[i] = b.poll.source.dialect.column(c)
 	}
-	return "SELECT " + strings.Join(columns, ", ") + " FROM " + b.table.now.from + b.poll.suffix + where + order
+	return "SELECT " + strings.Join(columns, ", ") + " FROM " + b.table.now.from + suffix + where + order
 }
 
 // saw reports whether the state's row was met.
@@ -338,7 +343,7 @@ func (b *batch) storeRows(ctx context.Context) error {
 		switch {
 		case r.twice:
 		case r.deleted && known:
-			if err := b.forget(ctx, &r.found); err != nil {
+			if err := b.forget(ctx, &r.found, false); err != nil {
 				return err
 			}
 		case r.deleted:
@@ -379,7 +384,7 @@ func (b *batch) change(ctx context.Context, r *seen) error {
 	if !b.table.baseline {
 		return nil
 	}
-	version, err := b.poll.version(lienthong.Upsert)
+	version, err := b.poll.version(false)
 	if err != nil {
 		return err
 	}
@@ -387,8 +392,9 @@ func (b *batch) change(ctx context.Context, r *seen) error {
 	return err
 }
 
-// forget removes a row from the state, and says that it was deleted.
-func (b *batch) forget(ctx context.Context, k *known) error {
+// forget removes a row from the state, and says that it was deleted: before all upserts of the poll if
+// none of them can be of the same row.
+func (b *batch) forget(ctx context.Context, k *known, first bool) error {
 	if _, err := b.poll.writer.ExecContext(ctx, "DELETE FROM "+b.rowsTable+" WHERE id = ?", k.id); err != nil {
 		return err
 	}
@@ -409,7 +415,7 @@ func (b *batch) forget(ctx context.Context, k *known) error {
 			return nil // nothing names the record
 		}
 	}
-	version, err := b.poll.version(lienthong.Delete)
+	version, err := b.poll.version(first)
 	if err != nil {
 		return err
 	}
@@ -421,7 +427,7 @@ func (b *batch) forget(ctx context.Context, k *known) error {
 func (b *batch) remove(missing []known) error {
 	return b.write(func() error {
 		for i := range missing {
-			if err := b.forget(b.poll.ctx, &missing[i]); err != nil {
+			if err := b.forget(b.poll.ctx, &missing[i], true); err != nil {
 				return err
 			}
 		}

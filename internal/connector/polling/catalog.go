@@ -162,6 +162,9 @@ func (s *Source) assemble(rows []catalogRow) description {
 	}
 	if d.declared.Monotonic != "" {
 		d.monotonic = find(d.declared.Monotonic)
+		if d.kind != "table" && s.dialect.isPseudo(d.monotonic) {
+			d.monotonic = nil // only a table's rows have one
+		}
 	}
 	if d.declared.DeletedColumn != "" {
 		d.deleted = find(d.declared.DeletedColumn)

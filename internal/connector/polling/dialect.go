@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +46,9 @@ type Dialect struct {
 	// not rise, because rows below it may still appear: the clock in microseconds for
 	// times, the oldest open transaction for numbers. Empty: there is none.
 	Ceiling func(c *lienthong.Column) string
-	// Pseudo are columns that every table has and no catalog lists; they can be monotonic.
+	// Pseudo are columns that every table has and no catalog lists, and that hold the moment of a row's last
+	// commit, or a later one. They can be monotonic. Their mark is the Ceiling as of before
+	// the reading; they are only compared, in statements without AsOf, and need no overlap.
 	Pseudo []lienthong.Column
 	// Version is a query for the engine's name and version as one text.
 	Version string
@@ -74,23 +77,20 @@ func (d *Dialect) placeholder(n int, c *lienthong.Column) string {
 
 func (d *Dialect) column(c *lienthong.Column) string {
 	quoted := d.quote(c.Name)
-	for i := range d.Pseudo {
-		if d.Pseudo[i].Name == c.Name {
-			quoted = c.Name
-		}
-	}
 	if d.Select != nil {
 		return d.Select(quoted, c)
 	}
 	return quoted
 }
 
+func (d *Dialect) isPseudo(c *lienthong.Column) bool {
+	return c != nil && slices.ContainsFunc(d.Pseudo, func(p lienthong.Column) bool { return p.Name == c.Name })
+}
+
 // plain is the column where it is compared or ordered by.
 func (d *Dialect) plain(c *lienthong.Column) string {
-	for i := range d.Pseudo {
-		if d.Pseudo[i].Name == c.Name {
-			return c.Name
-		}
+	if d.isPseudo(c) {
+		return c.Name
 	}
 	return d.quote(c.Name)
 }

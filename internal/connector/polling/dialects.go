@@ -245,10 +245,12 @@ LEFT JOIN (SELECT p.OWNER, p.TABLE_NAME, n.COLUMN_NAME, n.POSITION FROM ALL_CONS
  JOIN ALL_CONS_COLUMNS n ON n.OWNER = p.OWNER AND n.CONSTRAINT_NAME = p.CONSTRAINT_NAME AND n.TABLE_NAME = p.TABLE_NAME
  WHERE p.CONSTRAINT_TYPE = 'P' AND p.STATUS = 'ENABLED') k
  ON k.OWNER = c.OWNER AND k.TABLE_NAME = c.TABLE_NAME AND k.COLUMN_NAME = c.COLUMN_NAME
-WHERE c.HIDDEN_COLUMN = 'NO' AND c.VIRTUAL_COLUMN = 'NO' AND c.TABLE_NAME NOT LIKE 'BIN$%'`
+WHERE c.HIDDEN_COLUMN = 'NO' AND c.VIRTUAL_COLUMN = 'NO' AND (c.DATA_TYPE_OWNER IS NULL OR c.DATA_TYPE IN ('XMLTYPE', 'SDO_GEOMETRY'))
+ AND c.DATA_TYPE <> 'BFILE' AND c.TABLE_NAME NOT LIKE 'BIN$%'`
 	return Dialect{
 		Name:    "oracle",
 		Version: "SELECT BANNER FROM V$VERSION WHERE ROWNUM = 1",
+		Grant:   func(from string) string { return "GRANT SELECT, FLASHBACK ON " + from + " TO LIENTHONG_READER;" },
 		Pseudo:  []lienthong.Column{{Name: "ORA_ROWSCN", SourceType: "SCN", Kind: lienthong.Integer}},
 		Placeholder: func(n int, c *lienthong.Column) string {
 			at := ":" + strconv.Itoa(n)
@@ -320,8 +322,6 @@ func currentSCN(ctx context.Context, conn *sql.Conn) (int64, error) {
 // number of a driver, and a driver may shift times by its session's zone.
 func oracleColumn(quoted string, c *lienthong.Column) string {
 	switch name := strings.ToUpper(c.SourceType); {
-	case name == "SCN":
-		return quoted
 	case c.Kind == lienthong.Decimal, c.Kind == lienthong.Integer:
 		return "TO_CHAR(" + quoted + ", 'TM9', 'NLS_NUMERIC_CHARACTERS=''.,''')"
 	case strings.Contains(name, "TIME ZONE"):

@@ -2,6 +2,7 @@ package polling
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -54,7 +55,7 @@ func (s *Source) Health(ctx context.Context) (connector.Health, error) {
 	}
 	whole := 0
 	for _, t := range captured {
-		if t.declared.Monotonic == "" {
+		if t.whole {
 			whole++
 		}
 	}
@@ -122,6 +123,17 @@ func (s *Source) Inspect(ctx context.Context) (connector.Inspection, error) {
 
 // probe asks for the columns of a table and no row.
 func (s *Source) probe(ctx context.Context, d *description) error {
+	suffix := ""
+	if s.dialect.AsOf != nil {
+		conn, err := s.db.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		suffix, _, err = s.dialect.AsOf(ctx, conn)
+		if err = errors.Join(err, conn.Close()); err != nil {
+			return err
+		}
+	}
 	query := "SELECT "
 	for i := range d.columns {
 		if i > 0 {
@@ -129,7 +141,7 @@ func (s *Source) probe(ctx context.Context, d *description) error {
 		}
 		query += s.dialect.column(&d.columns[i])
 	}
-	rows, err := s.db.QueryContext(ctx, query+" FROM "+d.from+" WHERE 1 = 0")
+	rows, err := s.db.QueryContext(ctx, query+" FROM "+d.from+suffix+" WHERE 1 = 0")
 	if err != nil {
 		return err
 	}

@@ -148,8 +148,8 @@ type poll struct {
 	atOnce  bool // every statement sees the same moment
 	writer  *sql.Conn
 	numbers []int64 // of the poll; none until there is a change
-	deletes int64
-	upserts int64
+	firsts  int64   // versions given out below laterBit
+	laters  int64   // and above
 
 	read       int64
 	changes    int64
@@ -284,7 +284,9 @@ func (p *poll) table(t *table) (more bool, err error) {
 	}
 	unknown, err := p.sweepKeys(b, now)
 	if err == nil && unknown {
-		// Rows that no poll saw: they came with an old mark. Reading all of them finds them.
+		// Rows that no poll saw: they came with an old mark. Reading all of them finds them, and
+		// may find that a row is gone which was there a moment ago.
+		p.renumber()
 		again, err := p.newBatch(t)
 		if err != nil {
 			return false, err
@@ -299,7 +301,7 @@ func (p *poll) table(t *table) (more bool, err error) {
 func (p *poll) sweep(b *batch, now time.Time) error {
 	t := b.table
 	limit, limited, unsure := t.ceiling, t.hasCeiling, false
-	if t.now.monotonic != nil && !p.atOnce {
+	if t.now.monotonic != nil && !p.atOnce && !b.pseudo {
 		// Rows that move while the statement runs may hide behind it, but not below this.
 		highest, found, err := p.highest(t)
 		if err != nil {
@@ -311,7 +313,7 @@ func (p *poll) sweep(b *batch, now time.Time) error {
 	}
 	b.sweeping = true
 	p.count(t.name, 0)
-	rows, err := p.conn.QueryContext(p.ctx, b.query("", ""))
+	rows, err := p.conn.QueryContext(p.ctx, b.query(p.suffix, "", ""))
 	if err != nil {
 		return err
 	}
@@ -325,6 +327,9 @@ func (p *poll) sweep(b *batch, now time.Time) error {
 	t.mark, t.marked = b.highest, t.now.monotonic != nil && b.highestSeen && !unsure
 	if limited {
 		t.mark = min(t.mark, limit)
+	}
+	if b.pseudo {
+		t.mark, t.marked = t.ceiling, t.hasCeiling
 	}
 	t.baseline, t.resweep, t.swept = true, false, now.UnixMicro()
 	return b.settle()
@@ -367,6 +372,9 @@ func maxOf(d *Dialect, c *lienthong.Column) string {
 func (p *poll) follow(b *batch) (more bool, err error) {
 	t, d := b.table, p.source.dialect
 	c := t.now.monotonic
+	if b.pseudo {
+		return false, p.followPseudo(b)
+	}
 	from := markValue(back(t.mark, c.Kind, p.source.config.Overlap, p.source.config.OverlapNumbers), c.Kind)
 	where := d.plain(c) + " >= " + d.placeholder(1, c)
 	if c.Nullable {
@@ -376,7 +384,7 @@ func (p *poll) follow(b *batch) (more bool, err error) {
 	for _, i := range t.now.key {
 		order += ", " + d.plain(&t.now.columns[i])
 	}
-	rows, err := p.conn.QueryContext(p.ctx, b.query(" WHERE "+where, " ORDER BY "+order), d.argument(from, c))
+	rows, err := p.conn.QueryContext(p.ctx, b.query(p.suffix, " WHERE "+where, " ORDER BY "+order), d.argument(from, c))
 	if err != nil {
 		return false, err
 	}
@@ -387,6 +395,28 @@ func (p *poll) follow(b *batch) (more bool, err error) {
 		more = true
 	}
 	return more, b.settle()
+}
+
+// followPseudo reads the rows of which the engine itself says that they were committed since the
+// mark. One statement shows one moment, which is not before the ceiling that was asked for first.
+func (p *poll) followPseudo(b *batch) error {
+	t, d := b.table, p.source.dialect
+	c := t.now.monotonic
+	rows, err := p.conn.QueryContext(p.ctx, b.query("", " WHERE "+d.plain(c)+" >= "+d.placeholder(1, c), ""), d.argument(markValue(t.mark, c.Kind), c))
+	if err != nil {
+		return err
+	}
+	if err := b.readAll(rows); err != nil {
+		return err
+	}
+	if t.hasCeiling {
+		t.mark = max(t.mark, t.ceiling)
+	}
+	if err := b.settle(); err != nil {
+		return err
+	}
+	// What is read next must not be older than what was read now.
+	return p.begin()
 }
 
 // vanished finds rows that a sweep did not see.
@@ -480,7 +510,7 @@ func (p *poll) fetch(b *batch, key []byte) (bool, error) {
 		args = append(args, d.argument(v, c))
 		key = rest
 	}
-	rows, err := p.conn.QueryContext(p.ctx, b.query(" WHERE "+where.String(), ""), args...)
+	rows, err := p.conn.QueryContext(p.ctx, b.query(p.suffix, " WHERE "+where.String(), ""), args...)
 	if err != nil {
 		return false, err
 	}
@@ -540,26 +570,29 @@ func (p *poll) publish() error {
 	return nil
 }
 
-// version is the next of this poll. Deletes come before upserts, so that a secondary
-// unique key is free before it is taken.
-func (p *poll) version(op lienthong.Op) (int64, error) {
-	if len(p.numbers) == 0 || p.deletes >= upsertBit || p.upserts >= upsertBit {
+// version is the next of this poll. Rows that vanished come first, before all upserts, so that
+// a secondary unique key is free before it is taken.
+func (p *poll) version(first bool) (int64, error) {
+	if len(p.numbers) == 0 || p.firsts >= laterBit || p.laters >= laterBit {
 		number, err := nextNumber(p.ctx, p.writer, p.source.config.Now())
 		if err != nil {
 			return 0, err
 		}
 		p.numbers = append(p.numbers, number)
-		p.deletes, p.upserts = 0, 0
+		p.firsts, p.laters = 0, 0
 	}
 	number := p.numbers[len(p.numbers)-1]
 	p.changes++
-	if op == lienthong.Delete {
-		p.deletes++
-		return number<<numberBits | (p.deletes - 1), nil
+	if first {
+		p.firsts++
+		return number<<numberBits | (p.firsts - 1), nil
 	}
-	p.upserts++
-	return number<<numberBits | upsertBit | (p.upserts - 1), nil
+	p.laters++
+	return number<<numberBits | laterBit | (p.laters - 1), nil
 }
+
+// renumber gives what follows a higher number than all before it.
+func (p *poll) renumber() { p.firsts = laterBit }
 
 func (s *Source) value(raw any, c *lienthong.Column) lienthong.Value {
 	if s.dialect.Convert != nil {

@@ -72,6 +72,8 @@ type Config struct {
 	// StateDir holds the state database and the copies of open views.
 	StateDir string
 	Tables   []Table
+	// Defaults is how tables are read that Tables does not name. Default: whole, by the primary key.
+	Defaults Table
 	// Every is the time between polls. Default 10 s.
 	Every time.Duration
 	// Overlap is how far back a poll reads again, for transactions that took a time stamp and
@@ -172,11 +174,16 @@ func (c *Config) setDefaults() {
 	}
 	c.Tables = slices.Clone(c.Tables)
 	for i := range c.Tables {
-		if t := &c.Tables[i]; t.KeySweepEvery == 0 {
-			t.KeySweepEvery = time.Hour
-			if t.DeletedColumn != "" {
-				t.KeySweepEvery = -1
-			}
+		c.Tables[i].setDefaults()
+	}
+	c.Defaults.setDefaults()
+}
+
+func (t *Table) setDefaults() {
+	if t.KeySweepEvery == 0 {
+		t.KeySweepEvery = time.Hour
+		if t.DeletedColumn != "" {
+			t.KeySweepEvery = -1
 		}
 	}
 }
@@ -241,7 +248,7 @@ func (s *Source) Start(ctx context.Context, tables []string) (lienthong.Position
 		if err != nil {
 			return lienthong.Position{}, err
 		}
-		t := &table{index: i, name: name, declared: s.declared(name), described: s.config.Now()}
+		t := &table{index: i, name: name, declared: s.declared(name), described: s.config.Now(), whole: d.monotonic == nil}
 		if err := s.adopt(ctx, t, d); err != nil {
 			return lienthong.Position{}, fmt.Errorf("polling: start %s: %w", name, err)
 		}
@@ -274,7 +281,9 @@ func (s *Source) declared(name string) Table {
 			return t
 		}
 	}
-	return Table{Name: name, KeySweepEvery: time.Hour}
+	t := s.config.Defaults
+	t.Name = name
+	return t
 }
 
 // Acknowledge forgets the changes up to the position, some thousands at a time.
@@ -303,6 +312,3 @@ func (s *Source) Destroy(ctx context.Context) error {
 	}
 	return nil
 }
-
-// DB is the database, for connectors that are built on this one.
-func (s *Source) DB() *sql.DB { return s.db }

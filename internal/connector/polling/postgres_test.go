@@ -18,14 +18,16 @@ import (
 	"github.com/lienthong/lienthong/internal/connector"
 	"github.com/lienthong/lienthong/internal/connector/conntest"
 	"github.com/lienthong/lienthong/internal/connector/polling"
+	"github.com/lienthong/lienthong/internal/mariadbtest"
 	"github.com/lienthong/lienthong/internal/pgtest"
 )
 
 // server is one PostgreSQL for all tests of the package that want one.
 var server struct {
 	sync.Mutex
-	dir string
-	pg  *pgtest.Server
+	dir   string
+	pg    *pgtest.Server
+	maria *mariadbtest.Server
 }
 
 func startServer(t testing.TB) *pgtest.Server {
@@ -35,12 +37,7 @@ func startServer(t testing.TB) *pgtest.Server {
 	if server.pg != nil {
 		return server.pg
 	}
-	dir, err := os.MkdirTemp("", "polling")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.dir = dir
-	pg, err := pgtest.Start(dir)
+	pg, err := pgtest.Start(serverDir(t))
 	if errors.Is(err, pgtest.ErrNotInstalled) {
 		t.Skip(err)
 	}
@@ -51,9 +48,25 @@ func startServer(t testing.TB) *pgtest.Server {
 	return pg
 }
 
-func stopServer() {
+// serverDir is where servers live. The caller holds the lock.
+func serverDir(t testing.TB) string {
+	t.Helper()
+	if server.dir == "" {
+		dir, err := os.MkdirTemp("", "polling")
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.dir = dir
+	}
+	return server.dir
+}
+
+func stopServers() {
 	if server.pg != nil {
 		server.pg.Close()
+	}
+	if server.maria != nil {
+		server.maria.Close()
 	}
 	if server.dir != "" {
 		_ = os.RemoveAll(server.dir)
@@ -225,6 +238,9 @@ func pgHarness(monotonic bool) func(t *testing.T) conntest.Harness {
 				},
 				Deletes: true, Truncate: true, Nulls: true, ConcurrentWriters: true, Keyless: true,
 			},
+		}
+		if monotonic {
+			h.Bulk = nil // once is enough
 		}
 		if !monotonic {
 			h.Alter = map[conntest.Alteration]func(context.Context, *conntest.Table) error{

@@ -16,11 +16,11 @@ import (
 	"github.com/lienthong/lienthong/internal/connector"
 )
 
-// A version is the number of a poll, one bit that puts upserts after deletes, and a number.
+// A version is the number of a poll, one bit that puts what vanished before what came, and a number.
 const (
 	numberBits = 24
 	numberMask = 1<<numberBits - 1
-	upsertBit  = 1 << (numberBits - 1)
+	laterBit   = 1 << (numberBits - 1)
 )
 
 // The state database:
@@ -217,6 +217,7 @@ type table struct {
 	mark       int64
 	swept      int64 // when keys were compared last, microseconds
 	gone       bool
+	whole      bool // read whole at each poll, as it was at Start
 	ceiling    int64
 	hasCeiling bool
 }
