@@ -13,10 +13,12 @@ import (
 	"github.com/lienthong/lienthong/internal/connector"
 	"github.com/lienthong/lienthong/internal/connector/file"
 	"github.com/lienthong/lienthong/internal/connector/mysql"
+	"github.com/lienthong/lienthong/internal/connector/oracle"
 	"github.com/lienthong/lienthong/internal/connector/polling"
 	"github.com/lienthong/lienthong/internal/connector/postgres"
 	"github.com/lienthong/lienthong/internal/connector/push"
 	"github.com/lienthong/lienthong/internal/connector/sqlite"
+	"github.com/lienthong/lienthong/internal/connector/sqlserver"
 	"github.com/lienthong/lienthong/internal/durable"
 	"github.com/lienthong/lienthong/internal/telemetry"
 )
@@ -123,15 +125,19 @@ func connect(ctx context.Context, c *SourceConfig, at connection) (connector.Sou
 			return nil, err
 		}
 		return mysql.Open(mysql.Config{DSN: dsn, Name: plainCode(at.owner), StateDir: at.state, ServerID: c.ServerID, Now: now, Log: log})
+	case c.SQLServer != "":
+		return sqlserver.Open(sqlserver.Config{DSN: c.SQLServer.Reveal(), Name: at.owner, StateDir: at.state, Now: now, Log: log})
+	case c.Oracle != "":
+		return openOracle(ctx, c, at)
 	case c.SQLite != "":
 		return sqlite.Open(ctx, sqlite.Config{Path: at.resolve(c.SQLite), Now: now, Log: log})
 	case c.Push != nil:
 		return openPush(ctx, c.Push, at)
 	case c.Polling != nil:
 		dialect, _ := pollingDialect(c.Polling.Driver)
-		db, err := sql.Open(c.Polling.Driver, c.Polling.DSN.Reveal())
+		db, err := openDriver(c.Polling.Driver, c.Polling.DSN.Reveal())
 		if err != nil {
-			return nil, badDSN()
+			return nil, badDSN() // the cause may repeat the password
 		}
 		return polling.Open(ctx, polling.Config{
 			DB: db, Dialect: dialect, StateDir: at.state, Tables: c.Polling.tables(), Every: time.Duration(c.Polling.Every),
@@ -144,6 +150,32 @@ func connect(ctx context.Context, c *SourceConfig, at connection) (connector.Sou
 		}
 		return file.Open(ctx, files)
 	}
+}
+
+// openDriver opens a database for polling.
+func openDriver(driver, dsn string) (*sql.DB, error) {
+	switch driver {
+	case "sqlserver":
+		return sqlserver.OpenDB(dsn)
+	case "oracle":
+		return oracle.OpenDB(dsn)
+	case "mysql":
+		translated, err := mysqlDSN(dsn)
+		if err != nil {
+			return nil, err
+		}
+		return sql.Open("mysql", translated)
+	}
+	return sql.Open("sqlite", dsn)
+}
+
+// openOracle polls an Oracle database, as the configuration says beside it.
+func openOracle(ctx context.Context, c *SourceConfig, at connection) (connector.Source, error) {
+	config := oracle.Config{DSN: c.Oracle.Reveal(), Name: at.owner, StateDir: at.state, Now: at.parts.Now, Log: at.parts.Log}
+	if how := c.Polling; how != nil {
+		config.Tables, config.Every, config.Overlap = how.tables(), time.Duration(how.Every), time.Duration(how.Overlap)
+	}
+	return oracle.Open(ctx, config)
 }
 
 // mysqlDSN turns an address such as mysql://user:password@host:3306/db into the words of the

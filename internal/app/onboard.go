@@ -105,6 +105,10 @@ func ParseDSN(dsn string) (config *SourceConfig, kind, code string, err error) {
 			return &SourceConfig{Postgres: telemetry.Secret(dsn)}, "postgres", code, nil
 		case "mysql", "mariadb":
 			return &SourceConfig{MySQL: telemetry.Secret(dsn)}, "mysql", code, nil
+		case "sqlserver":
+			return &SourceConfig{SQLServer: telemetry.Secret(dsn)}, "sqlserver", cmp.Or(plainCode(u.Query().Get("database")), code), nil
+		case "oracle":
+			return &SourceConfig{Oracle: telemetry.Secret(dsn)}, "oracle", code, nil
 		case "sqlite":
 			return &SourceConfig{SQLite: u.Host + u.Path}, "sqlite", plainCode(strings.TrimSuffix(path.Base(u.Path), path.Ext(u.Path))), nil
 		}
@@ -460,6 +464,12 @@ func (s *SourceConfig) plain(name string) map[string]any {
 	}
 	if s.MySQL != "" {
 		out["mysql"] = s.MySQL.Reveal()
+	}
+	if s.SQLServer != "" {
+		out["sqlserver"] = s.SQLServer.Reveal()
+	}
+	if s.Oracle != "" {
+		out["oracle"] = s.Oracle.Reveal()
 	}
 	if s.SQLite != "" {
 		out["sqlite"] = s.SQLite

@@ -35,7 +35,11 @@ func folderOf(relative string) string { return path.Dir(relative) }
 
 // Accept looks at the folder once and takes in every file that is whole, the
 // oldest first, after what a crash has interrupted. It returns how many. Stream does this by itself.
-func (s *Source) Accept(ctx context.Context) (int, error) {
+func (s *Source) Accept(ctx context.Context) (int, error) { return s.accept(ctx, true) }
+
+// accept does not wait for another process that is importing, unless it is told to: whoever
+// streams has better things to do, and looks again soon.
+func (s *Source) accept(ctx context.Context, wait bool) (int, error) {
 	s.accepting.Lock()
 	defer s.accepting.Unlock()
 	files, err := s.scan(ctx)
@@ -49,7 +53,10 @@ func (s *Source) Accept(ctx context.Context) (int, error) {
 	if len(files) == 0 && j == nil {
 		return 0, nil
 	}
-	release, err := s.exclusive(ctx)
+	release, err := s.exclusive(ctx, wait)
+	if !wait && isLocked(err) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, fmt.Errorf("file: import lock: %w", err)
 	}

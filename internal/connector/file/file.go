@@ -469,7 +469,7 @@ func (s *Source) progress(p Progress) {
 func (s *Source) Destroy(ctx context.Context) error {
 	s.accepting.Lock()
 	defer s.accepting.Unlock()
-	release, err := s.exclusive(ctx)
+	release, err := s.exclusive(ctx, true)
 	if err != nil {
 		return fmt.Errorf("file: destroy: %w", err)
 	}

@@ -136,8 +136,9 @@ func (s *Source) stageName(number int64) string {
 
 func (s *Source) incoming() string { return filepath.Join(s.config.StateDir, "incoming") }
 
-// exclusive keeps other processes on the same state from importing meanwhile.
-func (s *Source) exclusive(ctx context.Context) (release func(), err error) {
+// exclusive keeps other processes on the same state from importing meanwhile. Without
+// waiting it fails with durable.locked when one of them does.
+func (s *Source) exclusive(ctx context.Context, wait bool) (release func(), err error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -149,7 +150,7 @@ func (s *Source) exclusive(ctx context.Context) (release func(), err error) {
 				}
 			}, nil
 		}
-		if !errors.Is(err, &lienthong.Error{Code: "durable.locked"}) {
+		if !wait || !isLocked(err) {
 			return nil, err
 		}
 		timer.Reset(5 * time.Millisecond)
@@ -160,6 +161,8 @@ func (s *Source) exclusive(ctx context.Context) (release func(), err error) {
 		}
 	}
 }
+
+func isLocked(err error) bool { return errors.Is(err, &lienthong.Error{Code: "durable.locked"}) }
 
 func storeJob(ctx context.Context, db executer, j *job) error {
 	body, err := json.Marshal(j)

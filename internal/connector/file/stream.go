@@ -40,7 +40,7 @@ func (s *Source) stream(ctx context.Context, after lienthong.Position, sink conn
 	defer timer.Stop()
 	idle := false
 	for {
-		if _, err := s.Accept(ctx); err != nil {
+		if _, err := s.accept(ctx, false); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

@@ -273,7 +273,7 @@ func (r *reader) begin(ev *logEvent) error {
 	}
 	held, marks := r.open.held[:0], r.open.marks[:0]
 	r.open = transaction{
-		active: true, order: r.place(ev.start), file: ev.file, start: ev.start, at: ev.at, held: held, marks: marks,
+		active: true, order: r.place(ev.start) + 1, file: ev.file, start: ev.start, at: ev.at, held: held, marks: marks,
 	}
 	if ev.kind == eventMariaGTID && len(ev.body) > 12 {
 		flags := ev.body[12]

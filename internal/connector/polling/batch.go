@@ -72,7 +72,7 @@ type batch struct {
 	highestSeen bool
 }
 
-func (p *poll) newBatch(t *table) (*batch, error) {
+func (p *poll) newBatch(ctx context.Context, t *table) (*batch, error) {
 	b := &batch{poll: p, table: t, rowsTable: rowsTable(t.id), mark: -1, del: -1, byKey: map[string]int{}}
 	for i := range t.now.columns {
 		b.columns = append(b.columns, &t.now.columns[i])
@@ -99,7 +99,7 @@ func (p *poll) newBatch(t *table) (*batch, error) {
 	for i := range b.raw {
 		b.into[i] = &b.raw[i]
 	}
-	if err := p.writer.QueryRowContext(p.ctx, "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM "+b.rowsTable).Scan(&b.unseenBase, &b.lastID); err != nil {
+	if err := p.writer.QueryRowContext(ctx, "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM "+b.rowsTable).Scan(&b.unseenBase, &b.lastID); err != nil {
 		return nil, err
 	}
 	for _, statement := range []struct {
@@ -113,7 +113,7 @@ func (p *poll) newBatch(t *table) (*batch, error) {
 		{&b.remember, "INSERT INTO changes VALUES (?, ?, ?, ?, ?)"},
 	} {
 		var err error
-		if *statement.into, err = p.writer.PrepareContext(p.ctx, statement.text); err != nil {
+		if *statement.into, err = p.writer.PrepareContext(ctx, statement.text); err != nil {
 			b.close()
 			return nil, err
 		}
@@ -158,15 +158,15 @@ func (b *batch) see(id int64) {
 }
 
 // readAll compares every row of a result, and the last of them too.
-func (b *batch) readAll(rows *sql.Rows) error {
-	if err := b.readMore(rows, func() bool { return false }); err != nil {
+func (b *batch) readAll(ctx context.Context, rows *sql.Rows) error {
+	if err := b.readMore(ctx, rows, func() bool { return false }); err != nil {
 		return err
 	}
-	return b.flush()
+	return b.flush(ctx)
 }
 
 // readMore reads rows until the result ends or it is enough.
-func (b *batch) readMore(rows *sql.Rows, enoughRead func() bool) (err error) {
+func (b *batch) readMore(ctx context.Context, rows *sql.Rows, enoughRead func() bool) (err error) {
 	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
 	for !enoughRead() && rows.Next() {
 		if err := rows.Scan(b.into...); err != nil {
@@ -174,7 +174,7 @@ func (b *batch) readMore(rows *sql.Rows, enoughRead func() bool) (err error) {
 		}
 		b.take()
 		if b.used >= batchRows || b.bytes >= batchBytes {
-			if err := b.flush(); err != nil {
+			if err := b.flush(ctx); err != nil {
 				return err
 			}
 			if b.following && b.poll.changes >= enough {
@@ -228,7 +228,8 @@ func (b *batch) find(ctx context.Context) error {
 		}
 		b.byKey[string(r.key)] = i
 	}
-	visit := func(rows *sql.Rows, err error) error {
+	visit := func(lookup *sql.Stmt, keys ...any) error {
+		rows, err := lookup.QueryContext(ctx, keys...)
 		if err != nil {
 			return err
 		}
@@ -249,12 +250,12 @@ func (b *batch) find(ctx context.Context) error {
 		for i := range keys {
 			keys[i] = b.rows[at+i].key
 		}
-		if err := visit(b.lookup.QueryContext(ctx, keys[:]...)); err != nil {
+		if err := visit(b.lookup, keys[:]...); err != nil {
 			return err
 		}
 	}
 	for ; at < b.used; at++ {
-		if err := visit(b.lookupOne.QueryContext(ctx, b.rows[at].key)); err != nil {
+		if err := visit(b.lookupOne, b.rows[at].key); err != nil {
 			return err
 		}
 	}
@@ -262,11 +263,10 @@ func (b *batch) find(ctx context.Context) error {
 }
 
 // flush compares the rows read so far and stores what differs.
-func (b *batch) flush() error {
+func (b *batch) flush(ctx context.Context) error {
 	if b.used == 0 {
 		return nil
 	}
-	ctx := b.poll.ctx
 	if err := b.find(ctx); err != nil {
 		return err
 	}
@@ -291,7 +291,7 @@ func (b *batch) flush() error {
 		changed = true // new rows get their ids first
 	}
 	if changed {
-		if err := b.write(func() error { return b.storeRows(ctx) }); err != nil {
+		if err := b.write(ctx, func() error { return b.storeRows(ctx) }); err != nil {
 			return err
 		}
 	}
@@ -317,14 +317,13 @@ func (b *batch) hasKey(key []byte) bool {
 }
 
 // write runs work in one transaction of the state.
-func (b *batch) write(work func() error) error {
-	ctx := b.poll.ctx
+func (b *batch) write(ctx context.Context, work func() error) error {
 	if _, err := b.poll.writer.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	err := work()
 	if err == nil {
-		err = b.storeMark()
+		err = b.storeMark(ctx)
 	}
 	if err == nil {
 		_, err = b.poll.writer.ExecContext(ctx, "COMMIT")
@@ -384,7 +383,7 @@ func (b *batch) change(ctx context.Context, r *seen) error {
 	if !b.table.baseline {
 		return nil
 	}
-	version, err := b.poll.version(false)
+	version, err := b.poll.version(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -415,7 +414,7 @@ func (b *batch) forget(ctx context.Context, k *known, first bool) error {
 			return nil // nothing names the record
 		}
 	}
-	version, err := b.poll.version(first)
+	version, err := b.poll.version(ctx, first)
 	if err != nil {
 		return err
 	}
@@ -424,10 +423,10 @@ func (b *batch) forget(ctx context.Context, k *known, first bool) error {
 }
 
 // remove forgets rows that are gone from the source.
-func (b *batch) remove(missing []known) error {
-	return b.write(func() error {
+func (b *batch) remove(ctx context.Context, missing []known) error {
+	return b.write(ctx, func() error {
 		for i := range missing {
-			if err := b.forget(b.poll.ctx, &missing[i], true); err != nil {
+			if err := b.forget(ctx, &missing[i], true); err != nil {
 				return err
 			}
 		}
@@ -436,7 +435,7 @@ func (b *batch) remove(missing []known) error {
 }
 
 // storeMark keeps how far a following poll has come. Its rows arrive in the order of the mark.
-func (b *batch) storeMark() error {
+func (b *batch) storeMark(ctx context.Context) error {
 	if !b.following || !b.highestSeen {
 		return nil
 	}
@@ -448,26 +447,26 @@ func (b *batch) storeMark() error {
 		return nil
 	}
 	t.mark = mark
-	_, err := b.poll.writer.ExecContext(b.poll.ctx, "UPDATE tables SET mark = ? WHERE id = ?", mark, t.id)
+	_, err := b.poll.writer.ExecContext(ctx, "UPDATE tables SET mark = ? WHERE id = ?", mark, t.id)
 	return err
 }
 
 // settle writes where the table stands now.
-func (b *batch) settle() error {
+func (b *batch) settle(ctx context.Context) error {
 	t := b.table
-	return b.write(func() error {
-		_, err := b.poll.writer.ExecContext(b.poll.ctx, "UPDATE tables SET baseline = ?, resweep = ?, mark = ?, swept = ? WHERE id = ?",
+	return b.write(ctx, func() error {
+		_, err := b.poll.writer.ExecContext(ctx, "UPDATE tables SET baseline = ?, resweep = ?, mark = ?, swept = ? WHERE id = ?",
 			t.baseline, t.resweep, nullable(t.mark, t.marked), t.swept, t.id)
 		return err
 	})
 }
 
 // readKeys marks the rows whose keys are in the result as seen, and counts those that the state does not know.
-func (b *batch) readKeys(rows *sql.Rows) (missed int, err error) {
+func (b *batch) readKeys(ctx context.Context, rows *sql.Rows) (missed int, err error) {
 	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
 	key := b.table.now.key
 	count := func() error {
-		if err := b.find(b.poll.ctx); err != nil {
+		if err := b.find(ctx); err != nil {
 			return err
 		}
 		for i := range b.rows[:b.used] {

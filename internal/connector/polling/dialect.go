@@ -190,12 +190,27 @@ func kindNamed(name string) lienthong.Kind {
 // standardKind knows the type names of standard SQL.
 func standardKind(sourceType string) lienthong.Kind {
 	name, _ := kindByWord(sourceType, [][2]string{
-		{"bool", "boolean"}, {"timestamp", "timestamp"}, {"datetime", "timestamp"}, {"date", "date"},
-		{"interval", "text"}, {"int", "integer"}, {"smallint", "integer"}, {"bigint", "integer"}, {"tinyint", "integer"},
-		{"serial", "integer"}, {"bigserial", "integer"},
-		{"numeric", "decimal"}, {"decimal", "decimal"}, {"money", "decimal"},
-		{"real", "real"}, {"float", "real"}, {"double", "real"},
-		{"binary", "binary"}, {"varbinary", "binary"}, {"blob", "binary"}, {"bytea", "binary"},
+		{"bool", "boolean"},
+		{"timestamp", "timestamp"},
+		{"datetime", "timestamp"},
+		{"date", "date"},
+		{"interval", "text"},
+		{"int", "integer"},
+		{"smallint", "integer"},
+		{"bigint", "integer"},
+		{"tinyint", "integer"},
+		{"serial", "integer"},
+		{"bigserial", "integer"},
+		{"numeric", "decimal"},
+		{"decimal", "decimal"},
+		{"money", "decimal"},
+		{"real", "real"},
+		{"float", "real"},
+		{"double", "real"},
+		{"binary", "binary"},
+		{"varbinary", "binary"},
+		{"blob", "binary"},
+		{"bytea", "binary"},
 	})
 	return kindNamed(name)
 }

@@ -63,10 +63,26 @@ WHERE c.TABLE_SCHEMA = DATABASE()`
 				return lienthong.Decimal
 			}
 			word, _ := kindByWord(name, [][2]string{
-				{"tinyint", "integer"}, {"smallint", "integer"}, {"mediumint", "integer"}, {"int", "integer"}, {"bigint", "integer"}, {"year", "integer"},
-				{"decimal", "decimal"}, {"numeric", "decimal"}, {"float", "real"}, {"double", "real"},
-				{"datetime", "timestamp"}, {"timestamp", "timestamp"}, {"date", "date"},
-				{"binary", "binary"}, {"varbinary", "binary"}, {"tinyblob", "binary"}, {"blob", "binary"}, {"mediumblob", "binary"}, {"longblob", "binary"}, {"bit", "binary"},
+				{"tinyint", "integer"},
+				{"smallint", "integer"},
+				{"mediumint", "integer"},
+				{"int", "integer"},
+				{"bigint", "integer"},
+				{"year", "integer"},
+				{"decimal", "decimal"},
+				{"numeric", "decimal"},
+				{"float", "real"},
+				{"double", "real"},
+				{"datetime", "timestamp"},
+				{"timestamp", "timestamp"},
+				{"date", "date"},
+				{"binary", "binary"},
+				{"varbinary", "binary"},
+				{"tinyblob", "binary"},
+				{"blob", "binary"},
+				{"mediumblob", "binary"},
+				{"longblob", "binary"},
+				{"bit", "binary"},
 			})
 			return kindNamed(word)
 		},
@@ -332,6 +348,8 @@ func oracleColumn(quoted string, c *lienthong.Column) string {
 		return "TO_CHAR(" + quoted + ", 'SYYYY-MM-DD HH24:MI:SS')"
 	case strings.HasPrefix(name, "INTERVAL"):
 		return "TO_CHAR(" + quoted + ")"
+	case name == "JSON":
+		return "JSON_SERIALIZE(" + quoted + " RETURNING CLOB)"
 	case name == "XMLTYPE":
 		return "XMLSERIALIZE(CONTENT " + quoted + " AS CLOB)"
 	case name == "SDO_GEOMETRY":

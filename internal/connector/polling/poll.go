@@ -48,9 +48,9 @@ func (s *Source) pollTables(ctx context.Context, tables []*table, copied *copies
 	const attempts = 3
 	began := s.config.Now()
 	for attempt := 1; ; attempt++ {
-		p := &poll{source: s, ctx: ctx, copied: copied}
-		more, err = p.run(tables)
-		err = errors.Join(err, p.publish())
+		p := &poll{source: s, copied: copied}
+		more, err = p.run(ctx, tables)
+		err = errors.Join(err, p.publish(ctx))
 		if err == nil {
 			s.done(p, began)
 			return more, nil
@@ -139,7 +139,6 @@ func (s *Source) refresh(ctx context.Context, t *table) error {
 // poll is one reading of some tables.
 type poll struct {
 	source *Source
-	ctx    context.Context //nolint:containedctx // lives as long as one call of pollTables
 	copied *copies
 
 	conn    *sql.Conn // to the source
@@ -156,20 +155,20 @@ type poll struct {
 	duplicates map[string]int64
 }
 
-func (p *poll) run(tables []*table) (more bool, err error) {
+func (p *poll) run(ctx context.Context, tables []*table) (more bool, err error) {
 	s := p.source
 	for _, t := range tables {
 		if p.copied != nil || t.gone || s.config.Now().Sub(t.described) >= s.config.SchemaEvery {
-			if err := s.refresh(p.ctx, t); err != nil {
+			if err := s.refresh(ctx, t); err != nil {
 				return false, err
 			}
 		}
 	}
-	if p.writer, err = s.state.Conn(p.ctx); err != nil {
+	if p.writer, err = s.state.Conn(ctx); err != nil {
 		return false, fmt.Errorf("polling: state: %w", err)
 	}
 	defer func() { _ = p.writer.Close() }()
-	if p.conn, err = s.db.Conn(p.ctx); err != nil {
+	if p.conn, err = s.db.Conn(ctx); err != nil {
 		return false, fmt.Errorf("polling: connect: %w", err)
 	}
 	broken := true
@@ -183,7 +182,7 @@ func (p *poll) run(tables []*table) (more bool, err error) {
 		if t.gone {
 			continue
 		}
-		partly, err := p.one(t)
+		partly, err := p.one(ctx, t)
 		if err != nil {
 			return false, fmt.Errorf("polling: read %s: %w", t.name, err)
 		}
@@ -195,24 +194,24 @@ func (p *poll) run(tables []*table) (more bool, err error) {
 
 // one reads one table in a transaction of its own: a reader that holds two tables could be
 // in the way of an application that locks both.
-func (p *poll) one(t *table) (more bool, err error) {
+func (p *poll) one(ctx context.Context, t *table) (more bool, err error) {
 	// Before the moment that is read: what is above the ceiling then, may still come.
-	if err := p.ceiling(t); err != nil {
+	if err := p.ceiling(ctx, t); err != nil {
 		return false, fmt.Errorf("ask for the ceiling: %w", err)
 	}
-	if err := p.begin(); err != nil {
+	if err := p.begin(ctx); err != nil {
 		return false, fmt.Errorf("begin reading: %w", err)
 	}
-	if more, err = p.table(t); err != nil {
+	if more, err = p.table(ctx, t); err != nil {
 		return false, err
 	}
-	if err := p.end(); err != nil {
+	if err := p.end(ctx); err != nil {
 		return false, fmt.Errorf("end reading: %w", err)
 	}
 	return more, nil
 }
 
-func (p *poll) ceiling(t *table) error {
+func (p *poll) ceiling(ctx context.Context, t *table) error {
 	t.hasCeiling = false
 	if t.now.monotonic == nil {
 		return nil
@@ -227,7 +226,7 @@ func (p *poll) ceiling(t *table) error {
 		return nil
 	}
 	var raw any
-	err := p.conn.QueryRowContext(p.ctx, query).Scan(&raw)
+	err := p.conn.QueryRowContext(ctx, query).Scan(&raw)
 	if err == nil {
 		t.ceiling, err = wholeNumber(raw)
 	}
@@ -235,16 +234,16 @@ func (p *poll) ceiling(t *table) error {
 	return err
 }
 
-func (p *poll) begin() error {
+func (p *poll) begin(ctx context.Context) error {
 	d := p.source.dialect
 	if d.AsOf != nil {
 		var err error
-		p.suffix, p.token, err = d.AsOf(p.ctx, p.conn)
+		p.suffix, p.token, err = d.AsOf(ctx, p.conn)
 		p.atOnce = err == nil
 		return err
 	}
 	for _, statement := range d.Begin {
-		if _, err := p.conn.ExecContext(p.ctx, statement); err != nil {
+		if _, err := p.conn.ExecContext(ctx, statement); err != nil {
 			return err
 		}
 	}
@@ -252,12 +251,12 @@ func (p *poll) begin() error {
 	return nil
 }
 
-func (p *poll) end() error {
+func (p *poll) end(ctx context.Context) error {
 	if p.source.dialect.AsOf != nil {
 		return nil
 	}
 	for _, statement := range p.source.dialect.End {
-		if _, err := p.conn.ExecContext(p.ctx, statement); err != nil {
+		if _, err := p.conn.ExecContext(ctx, statement); err != nil {
 			return err
 		}
 	}
@@ -265,45 +264,45 @@ func (p *poll) end() error {
 }
 
 // table reads one table in the way that it needs.
-func (p *poll) table(t *table) (more bool, err error) {
-	b, err := p.newBatch(t)
+func (p *poll) table(ctx context.Context, t *table) (more bool, err error) {
+	b, err := p.newBatch(ctx, t)
 	if err != nil {
 		return false, err
 	}
 	defer b.close()
 	now := p.source.config.Now()
 	if t.now.monotonic == nil || !t.marked || t.resweep || !t.baseline || p.copied != nil {
-		return false, p.sweep(b, now)
+		return false, p.sweep(ctx, b, now)
 	}
-	if more, err = p.follow(b); err != nil || more {
+	if more, err = p.follow(ctx, b); err != nil || more {
 		return more, err
 	}
 	every := t.declared.KeySweepEvery
 	if every < 0 || now.UnixMicro()-t.swept < every.Microseconds() {
 		return false, nil
 	}
-	unknown, err := p.sweepKeys(b, now)
+	unknown, err := p.sweepKeys(ctx, b, now)
 	if err == nil && unknown {
 		// Rows that no poll saw: they came with an old mark. Reading all of them finds them, and
 		// may find that a row is gone which was there a moment ago.
 		p.renumber()
-		again, err := p.newBatch(t)
+		again, err := p.newBatch(ctx, t)
 		if err != nil {
 			return false, err
 		}
 		defer again.close()
-		return false, p.sweep(again, now)
+		return false, p.sweep(ctx, again, now)
 	}
 	return false, err
 }
 
 // sweep reads the whole table.
-func (p *poll) sweep(b *batch, now time.Time) error {
+func (p *poll) sweep(ctx context.Context, b *batch, now time.Time) error {
 	t := b.table
 	limit, limited, unsure := t.ceiling, t.hasCeiling, false
 	if t.now.monotonic != nil && !p.atOnce && !b.pseudo {
 		// Rows that move while the statement runs may hide behind it, but not below this.
-		highest, found, err := p.highest(t)
+		highest, found, err := p.highest(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -313,14 +312,14 @@ func (p *poll) sweep(b *batch, now time.Time) error {
 	}
 	b.sweeping = true
 	p.count(t.name, 0)
-	rows, err := p.conn.QueryContext(p.ctx, b.query(p.suffix, "", ""))
+	rows, err := p.conn.QueryContext(ctx, b.query(p.suffix, "", ""))
 	if err != nil {
 		return err
 	}
-	if err := b.readAll(rows); err != nil {
+	if err := b.readAll(ctx, rows); err != nil {
 		return err
 	}
-	if err := p.vanished(b); err != nil {
+	if err := p.vanished(ctx, b); err != nil {
 		return err
 	}
 	// A table without a row that has a mark is read whole again.
@@ -332,7 +331,7 @@ func (p *poll) sweep(b *batch, now time.Time) error {
 		t.mark, t.marked = t.ceiling, t.hasCeiling
 	}
 	t.baseline, t.resweep, t.swept = true, false, now.UnixMicro()
-	return b.settle()
+	return b.settle(ctx)
 }
 
 // count notes how many rows of a table had the key of another.
@@ -346,12 +345,12 @@ func (p *poll) count(table string, duplicates int64) {
 	p.duplicates[table] += duplicates
 }
 
-func (p *poll) highest(t *table) (mark int64, found bool, err error) {
+func (p *poll) highest(ctx context.Context, t *table) (mark int64, found bool, err error) {
 	d, c := p.source.dialect, t.now.monotonic
 	var raw any
 	shown := lienthong.Column{Name: c.Name, SourceType: c.SourceType, Kind: c.Kind}
 	query := "SELECT " + maxOf(d, &shown) + " FROM " + t.now.from + p.suffix
-	if err := p.conn.QueryRowContext(p.ctx, query).Scan(&raw); err != nil {
+	if err := p.conn.QueryRowContext(ctx, query).Scan(&raw); err != nil {
 		return 0, false, err
 	}
 	v := p.source.value(raw, c)
@@ -369,11 +368,11 @@ func maxOf(d *Dialect, c *lienthong.Column) string {
 }
 
 // follow reads the rows whose monotonic column has moved.
-func (p *poll) follow(b *batch) (more bool, err error) {
+func (p *poll) follow(ctx context.Context, b *batch) (more bool, err error) {
 	t, d := b.table, p.source.dialect
 	c := t.now.monotonic
 	if b.pseudo {
-		return false, p.followPseudo(b)
+		return false, p.followPseudo(ctx, b)
 	}
 	from := markValue(back(t.mark, c.Kind, p.source.config.Overlap, p.source.config.OverlapNumbers), c.Kind)
 	where := d.plain(c) + " >= " + d.placeholder(1, c)
@@ -384,45 +383,45 @@ func (p *poll) follow(b *batch) (more bool, err error) {
 	for _, i := range t.now.key {
 		order += ", " + d.plain(&t.now.columns[i])
 	}
-	rows, err := p.conn.QueryContext(p.ctx, b.query(p.suffix, " WHERE "+where, " ORDER BY "+order), d.argument(from, c))
+	rows, err := p.conn.QueryContext(ctx, b.query(p.suffix, " WHERE "+where, " ORDER BY "+order), d.argument(from, c))
 	if err != nil {
 		return false, err
 	}
 	b.following = true
-	if err := b.readAll(rows); err != nil && !errors.Is(err, errEnough) {
+	if err := b.readAll(ctx, rows); err != nil && !errors.Is(err, errEnough) {
 		return false, err
 	} else if err != nil {
 		more = true
 	}
-	return more, b.settle()
+	return more, b.settle(ctx)
 }
 
 // followPseudo reads the rows of which the engine itself says that they were committed since the
 // mark. One statement shows one moment, which is not before the ceiling that was asked for first.
-func (p *poll) followPseudo(b *batch) error {
+func (p *poll) followPseudo(ctx context.Context, b *batch) error {
 	t, d := b.table, p.source.dialect
 	c := t.now.monotonic
-	rows, err := p.conn.QueryContext(p.ctx, b.query("", " WHERE "+d.plain(c)+" >= "+d.placeholder(1, c), ""), d.argument(markValue(t.mark, c.Kind), c))
+	rows, err := p.conn.QueryContext(ctx, b.query("", " WHERE "+d.plain(c)+" >= "+d.placeholder(1, c), ""), d.argument(markValue(t.mark, c.Kind), c))
 	if err != nil {
 		return err
 	}
-	if err := b.readAll(rows); err != nil {
+	if err := b.readAll(ctx, rows); err != nil {
 		return err
 	}
 	if t.hasCeiling {
 		t.mark = max(t.mark, t.ceiling)
 	}
-	if err := b.settle(); err != nil {
+	if err := b.settle(ctx); err != nil {
 		return err
 	}
 	// What is read next must not be older than what was read now.
-	return p.begin()
+	return p.begin(ctx)
 }
 
 // vanished finds rows that a sweep did not see.
-func (p *poll) vanished(b *batch) error {
+func (p *poll) vanished(ctx context.Context, b *batch) error {
 	var count int64
-	if err := p.writer.QueryRowContext(p.ctx, "SELECT count(*) FROM "+b.rowsTable).Scan(&count); err != nil {
+	if err := p.writer.QueryRowContext(ctx, "SELECT count(*) FROM "+b.rowsTable).Scan(&count); err != nil {
 		return err
 	}
 	if count == b.seenCount {
@@ -430,7 +429,7 @@ func (p *poll) vanished(b *batch) error {
 	}
 	const page = 2000
 	for after := int64(0); ; {
-		rows, err := p.writer.QueryContext(p.ctx, "SELECT id, key FROM "+b.rowsTable+" WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", after, b.lastID, page)
+		rows, err := p.writer.QueryContext(ctx, "SELECT id, key FROM "+b.rowsTable+" WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", after, b.lastID, page)
 		if err != nil {
 			return err
 		}
@@ -450,7 +449,7 @@ func (p *poll) vanished(b *batch) error {
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return err
 		}
-		if err := p.remove(b, missing); err != nil {
+		if err := p.remove(ctx, b, missing); err != nil {
 			return err
 		}
 		if n < page {
@@ -461,10 +460,10 @@ func (p *poll) vanished(b *batch) error {
 
 // remove takes rows away that were not seen. Where a scan and its neighbours are not one moment, a row
 // may have moved from before the scan's eyes: it is asked for once more.
-func (p *poll) remove(b *batch, missing []known) error {
+func (p *poll) remove(ctx context.Context, b *batch, missing []known) error {
 	if !p.atOnce {
 		var err error
-		missing, err = p.stillMissing(b, missing)
+		missing, err = p.stillMissing(ctx, b, missing)
 		if err != nil {
 			return err
 		}
@@ -472,13 +471,13 @@ func (p *poll) remove(b *batch, missing []known) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return b.remove(missing)
+	return b.remove(ctx, missing)
 }
 
-func (p *poll) stillMissing(b *batch, missing []known) ([]known, error) {
+func (p *poll) stillMissing(ctx context.Context, b *batch, missing []known) ([]known, error) {
 	var gone []known
 	for _, k := range missing {
-		found, err := p.fetch(b, k.key)
+		found, err := p.fetch(ctx, b, k.key)
 		if err != nil {
 			return nil, err
 		}
@@ -486,11 +485,11 @@ func (p *poll) stillMissing(b *batch, missing []known) ([]known, error) {
 			gone = append(gone, k)
 		}
 	}
-	return gone, b.flush()
+	return gone, b.flush(ctx)
 }
 
 // fetch reads the row with the key into the batch.
-func (p *poll) fetch(b *batch, key []byte) (bool, error) {
+func (p *poll) fetch(ctx context.Context, b *batch, key []byte) (bool, error) {
 	d, t := p.source.dialect, b.table
 	var where strings.Builder
 	var args []any
@@ -510,27 +509,27 @@ func (p *poll) fetch(b *batch, key []byte) (bool, error) {
 		args = append(args, d.argument(v, c))
 		key = rest
 	}
-	rows, err := p.conn.QueryContext(p.ctx, b.query(p.suffix, " WHERE "+where.String(), ""), args...)
+	rows, err := p.conn.QueryContext(ctx, b.query(p.suffix, " WHERE "+where.String(), ""), args...)
 	if err != nil {
 		return false, err
 	}
 	before := b.read
-	err = b.readMore(rows, func() bool { return b.read > before })
+	err = b.readMore(ctx, rows, func() bool { return b.read > before })
 	return b.read > before, err
 }
 
 // sweepKeys reads the keys only. It reports whether there are rows that no poll has seen.
-func (p *poll) sweepKeys(b *batch, now time.Time) (unknown bool, err error) {
+func (p *poll) sweepKeys(ctx context.Context, b *batch, now time.Time) (unknown bool, err error) {
 	d, t := p.source.dialect, b.table
 	var columns []string
 	for _, i := range t.now.key {
 		columns = append(columns, d.column(&t.now.columns[i]))
 	}
-	rows, err := p.conn.QueryContext(p.ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+t.now.from+p.suffix)
+	rows, err := p.conn.QueryContext(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+t.now.from+p.suffix)
 	if err != nil {
 		return false, err
 	}
-	missed, err := b.readKeys(rows)
+	missed, err := b.readKeys(ctx, rows)
 	if err != nil {
 		return false, err
 	}
@@ -540,20 +539,20 @@ func (p *poll) sweepKeys(b *batch, now time.Time) (unknown bool, err error) {
 			return true, nil
 		}
 	}
-	if err := p.vanished(b); err != nil {
+	if err := p.vanished(ctx, b); err != nil {
 		return false, err
 	}
 	t.swept = now.UnixMicro()
-	return false, b.settle()
+	return false, b.settle(ctx)
 }
 
 // publish makes the changes of the poll visible to streams and views.
-func (p *poll) publish() error {
+func (p *poll) publish(ctx context.Context) error {
 	if len(p.numbers) == 0 {
 		return nil
 	}
 	last := p.numbers[len(p.numbers)-1]
-	ctx := context.WithoutCancel(p.ctx)
+	ctx = context.WithoutCancel(ctx)
 	at := p.source.config.Now().UnixMicro()
 	err := inTransaction(ctx, p.source.state, func(tx *sql.Tx) error {
 		for _, number := range p.numbers {
@@ -572,9 +571,9 @@ func (p *poll) publish() error {
 
 // version is the next of this poll. Rows that vanished come first, before all upserts, so that
 // a secondary unique key is free before it is taken.
-func (p *poll) version(first bool) (int64, error) {
+func (p *poll) version(ctx context.Context, first bool) (int64, error) {
 	if len(p.numbers) == 0 || p.firsts >= laterBit || p.laters >= laterBit {
-		number, err := nextNumber(p.ctx, p.writer, p.source.config.Now())
+		number, err := nextNumber(ctx, p.writer, p.source.config.Now())
 		if err != nil {
 			return 0, err
 		}

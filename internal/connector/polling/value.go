@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -399,13 +398,4 @@ func (d *digester) sum(row []lienthong.Value) []byte {
 		_, _ = d.hash.Write(d.buffer) // never fails
 	}
 	return d.hash.Sum(nil)[:digestSize]
-}
-
-// describeMark writes a mark for an operator.
-func describeMark(mark int64, kind lienthong.Kind) string {
-	v := markValue(mark, kind)
-	if kind == lienthong.Binary {
-		return "0x" + hex.EncodeToString(v.Bytes)
-	}
-	return string(v.AppendText(nil, kind))
 }

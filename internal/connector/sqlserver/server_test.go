@@ -217,7 +217,9 @@ func (s *server) cleanup(below lsn) {
 		}
 		names = append(names, name)
 	}
-	_ = rows.Close()
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		s.t.Fatal(err)
+	}
 	for _, name := range names {
 		s.exec("DELETE FROM "+quote("ct."+name)+" WHERE [__$start_lsn] < ?", below[:])
 	}
@@ -308,9 +310,11 @@ func (s *server) apply(ctx context.Context, writes ...conntest.Write) error {
 			return err
 		}
 		newKey := w.Key
-		if w.Verb == conntest.Insert {
+		switch w.Verb {
+		case conntest.Insert:
 			newKey = keyOf(w.Row)
-		} else if w.Verb == conntest.Update {
+		case conntest.Delete, conntest.Truncate:
+		case conntest.Update:
 			newKey = slices.Clone(w.Key)
 			for i, c := range keyOf(w.Row) {
 				if c.State != lienthong.Unchanged {
@@ -331,8 +335,7 @@ func (s *server) apply(ctx context.Context, writes ...conntest.Write) error {
 		}
 		seq++
 		add := func(op int, values []any) {
-			var sv lsn
-			sv = at
+			sv := at
 			binary.BigEndian.PutUint16(sv[8:], uint16(seq))
 			values = slices.Clone(values)
 			for i, c := range columns {
@@ -388,7 +391,9 @@ func (s *server) capture(table string, columns []column, at, seq lsn, op int, ma
 			}
 			instances = append(instances, name)
 		}
-		_ = rows.Close()
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return err
+		}
 		for _, name := range instances {
 			into := []string{"[__$start_lsn]", "[__$seqval]", "[__$operation]", "[__$update_mask]", "[__$command_id]"}
 			// Sequence values do not order the changes of a commit; these here run backwards to prove it.

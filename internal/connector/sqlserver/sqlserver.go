@@ -126,8 +126,10 @@ func open(config Config, db *sql.DB) (*Source, error) {
 		value    *time.Duration
 		standard time.Duration
 	}{
-		{&config.PollInterval, time.Second}, {&config.InstancesEvery, 30 * time.Second},
-		{&config.LockTimeout, 2 * time.Second}, {&config.ViewPatience, 7 * time.Minute},
+		{&config.PollInterval, time.Second},
+		{&config.InstancesEvery, 30 * time.Second},
+		{&config.LockTimeout, 2 * time.Second},
+		{&config.ViewPatience, 7 * time.Minute},
 	} {
 		if *d.value <= 0 {
 			*d.value = d.standard

@@ -655,8 +655,10 @@ func TestStatements(t *testing.T) {
 	d := &described{
 		name: "dbo.Hồ ]sơ", schema: "dbo", plain: "Hồ ]sơ", key: []int{0, 1},
 		columns: []lienthong.Column{
-			{Name: "Mã", SourceType: "varchar(12)", Kind: lienthong.Text}, {Name: "lần", SourceType: "datetime2(3)", Kind: lienthong.Timestamp},
-			{Name: "nội dung", SourceType: "nvarchar(max)", Kind: lienthong.Text}, {Name: "tiền", SourceType: "money", Kind: lienthong.Decimal},
+			{Name: "Mã", SourceType: "varchar(12)", Kind: lienthong.Text},
+			{Name: "lần", SourceType: "datetime2(3)", Kind: lienthong.Timestamp},
+			{Name: "nội dung", SourceType: "nvarchar(max)", Kind: lienthong.Text},
+			{Name: "tiền", SourceType: "money", Kind: lienthong.Decimal},
 		},
 	}
 	f := &flow{shown: d, instance: &instance{name: "dbo_hs", captured: map[string]int{"Mã": 1, "lần": 2, "nội dung": 4, "tiền": 5}}}
