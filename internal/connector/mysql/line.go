@@ -31,7 +31,7 @@ const clockEpoch = 1_735_689_600_000
 func beginning(now time.Time, highest uint64) uint64 {
 	place := uint64(max(now.UnixMilli()-clockEpoch, 1)) * placesPerMilli
 	if highest > 0 {
-		place = 1000
+		place = max(place, highest+stretch)
 	}
 	return place
 }
