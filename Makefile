@@ -28,7 +28,7 @@ check: ## before every commit: format, lint, vet, architecture, unit tests
 fuzz: ## every fuzz target for ten seconds
 	./tools/fuzz.sh 10s
 
-bench-sync: packages ## PostgreSQL to PostgreSQL beside native logical replication; JSON lines
+bench-sync: packages ## PostgreSQL, MariaDB and files to PostgreSQL beside native references; JSON lines
 	$(GO) run ./bench sync
 
 packages:

@@ -3,12 +3,14 @@
 //
 //	go run ./bench sync -rows 1000000 -changes 200000
 //
-// measures synchronisation PostgreSQL -> PostgreSQL through the whole platform (a
-// node and a hub as processes of their own, with mapping, checks, signatures, spool,
-// ledger and audit log) beside PostgreSQL's own logical replication of the same table.
-// It prints one JSON object a line. The figures to trust are CPU microseconds per row, of
-// all processes of either side, and their ratio; wall time depends on who else uses
-// the machine. docs/benchmarks.md explains them.
+// measures synchronisation through the whole platform (a node and a hub as processes of
+// their own, with mapping, checks, signatures, spool, ledger and audit log): from
+// PostgreSQL beside PostgreSQL's own logical replication of the same table, from MariaDB
+// beside mariadb-dump and a replica, from CSV files and workbooks beside COPY, and with
+// -peers beside other programs that are on PATH. It prints one JSON object a line. The
+// figures to trust are CPU microseconds per row, of all processes of either side, and
+// their ratio; wall time depends on who else uses the machine. docs/benchmarks.md
+// explains them.
 package main
 
 import (
@@ -46,9 +48,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		config := syncConfig{out: newPrinter(stdout), progress: stderr}
 		flags := flag.NewFlagSet("sync", flag.ContinueOnError)
 		flags.SetOutput(stderr)
-		flags.Int64Var(&config.rows, "rows", 1_000_000, "rows of the snapshot")
-		flags.Int64Var(&config.changes, "changes", 200_000, "single-row transactions of the stream")
-		flags.IntVar(&config.lagSeconds, "lag-seconds", 15, "length of each lag measurement")
+		flags.Int64Var(&config.rows, "rows", 500_000, "rows of the snapshot, from PostgreSQL and from MariaDB")
+		flags.Int64Var(&config.changes, "changes", 100_000, "single-row transactions of the stream")
+		flags.IntVar(&config.lagSeconds, "lag-seconds", 10, "length of each lag measurement")
 		flags.Int64Var(&config.fileRows, "file-rows", 1_000_000, "rows of the imported CSV files; workbooks have a fifth of it")
 		flags.StringVar(&config.only, "only", "", "comma-separated parts: snapshot, reconcile, stream, lag, native (the references), maria, files. Default: all. A snapshot always runs before the parts that need it")
 		flags.BoolVar(&config.peers, "peers", false, "measure other programs that are on PATH too: pgstream, conduit, pgcopydb, ingestr")
