@@ -333,6 +333,12 @@ func TestCapture_AddedColumnBecomesTheNextShape(t *testing.T) {
 		batches := s.of("household.household", lienthong.ChangesBatch)
 		return len(batches) > 0 && batches[len(batches)-1].Header.ShapeVersion == 2
 	})
+	// Values that came with the column would be found by a comparison, which is made at once and
+	// is open until the hub has answered.
+	s.await("the comparison", func() bool {
+		gap := s.capture.Statuses()[0].Gap
+		return gap != nil && gap.Code == capture.GapSchema && gap.Compared > 0
+	})
 	s.mu.Lock()
 	shape := s.shape("household.household", 2)
 	s.mu.Unlock()

@@ -131,22 +131,22 @@ func randomRound(t testing.TB, rt *rapid.T, h conntest.Harness, name string, ope
 	defer r.halt()
 	for made := 0; made < operations; {
 		switch what := rapid.IntRange(0, 999).Draw(rt, "what"); {
-		case what < 970:
+		case what < 930:
 			n := rapid.IntRange(1, 12).Draw(rt, "writes")
 			a.write(n)
 			made += n
-		case what < 980:
+		case what < 960:
 			armed.Store(int32(rapid.IntRange(1, 30).Draw(rt, "cut at")))
 			made++
-		case what < 990:
+		case what < 980:
 			r.halt()
 			begin()
 			made++
-		case what < 994:
+		case what < 987:
 			a.road.apply(conntest.Write{Verb: conntest.Truncate, Table: table})
 			a.live = a.live[:0]
 			made++
-		case what < 997 && a.added < 6:
+		case what < 994 && a.added < 6:
 			column := conntest.Column{Name: fmt.Sprintf("added_%d", a.added), Kind: rapid.SampledFrom([]lienthong.Kind{lienthong.Text, lienthong.Integer}).Draw(rt, "kind")}
 			if err := h.AddColumn(context.Background(), table, column); err != nil {
 				t.Fatal(err)

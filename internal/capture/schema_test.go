@@ -68,6 +68,14 @@ func peopleRoad(t *testing.T, h conntest.Harness, config capture.Config) (r *roa
 		r.apply(insertPerson(table, id), insertPerson(neighbour, id))
 	}
 	r.start()
+	if config.ReconcileEvery < 0 {
+		r.await("the first loads", func() bool {
+			s := r.capture.Snapshots()
+			return len(s) == 2 && s[0].State == "done" && s[1].State == "done"
+		})
+		r.reconcile(peopleDataset)
+		return r, table, neighbour
+	}
 	r.loaded(peopleDataset)
 	r.loaded("sim.others")
 	return r, table, neighbour

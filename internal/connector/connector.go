@@ -180,13 +180,15 @@ type Releaser interface {
 // HistoryLost reports whether an error of Start or Stream says that the source no longer has
 // the log from our position on: reading can only begin at the present, and what is missing
 // must be found by comparing both ends. The sign is the ending of the error's code,
-// ".history_lost", or a method Lost that returns true.
+// ".history_lost" or, as DBAs of MySQL know it, ".binlog_purged" and ".binlog_reset"; or a method
+// Lost that returns true.
 func HistoryLost(err error) bool {
 	var lost interface{ Lost() bool }
 	if errors.As(err, &lost) {
 		return lost.Lost()
 	}
-	return strings.HasSuffix(lienthong.ErrorCode(err), ".history_lost")
+	code := lienthong.ErrorCode(err)
+	return strings.HasSuffix(code, ".history_lost") || strings.HasSuffix(code, ".binlog_purged") || strings.HasSuffix(code, ".binlog_reset")
 }
 
 // Inspection is what a person must know before a database is connected, and when it
