@@ -126,7 +126,7 @@ func (s *Sealer) Seal(header lienthong.BatchHeader, raw []byte) (*Sealed, error)
 	return &Sealed{Header: header, HeaderBytes: headerBytes, Signature: signature, Payload: payload}, nil
 }
 
-// Opener verifies and decompresses batches. Its methods are safe for concurrent use.
+// Opener verifies and decompresses batches. It is for one goroutine at a time.
 type Opener struct {
 	verifier Verifier
 	decoder  *zstd.Decoder

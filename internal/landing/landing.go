@@ -138,9 +138,9 @@ type Lander struct {
 	heads    map[lienthong.Stream]Head                        // owned by Run
 	shapes   map[lienthong.DatasetID]map[int]*lienthong.Shape // owned by Run
 	expected map[lienthong.Stream]time.Time                   // when we last asked for a resend; owned by Run
-	waiting  *waiting
+	buffers  [][]byte                                         // payloads of the group being applied; owned by Run
 
-	work sync.WaitGroup // digest computations, and the goroutine that prepares
+	work sync.WaitGroup // digest computations
 
 	mu      sync.Mutex
 	digests map[string]*frozenDigest // by stream and checkpoint
@@ -171,25 +171,21 @@ func New(config Config) *Lander {
 		Config:   config,
 		shapes:   map[lienthong.DatasetID]map[int]*lienthong.Shape{},
 		expected: map[lienthong.Stream]time.Time{},
-		waiting:  newWaiting(),
 		digests:  map[string]*frozenDigest{},
 	}
 }
 
 // Run applies batches until ctx ends.
 func (l *Lander) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
 	defer l.work.Wait()
-	defer cancel()
 	heads, err := l.Store.Heads(ctx)
 	if err != nil {
 		return fmt.Errorf("landing: read heads: %w", err)
 	}
 	l.heads = heads
-	l.work.Go(func() { l.prepare(ctx) })
-	var group []prepared
 	for {
-		if group, err = l.waiting.take(ctx, group[:0]); err != nil {
+		group, err := l.Inbox.Next(ctx, groupBatches, groupBytes)
+		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -204,16 +200,12 @@ func (l *Lander) Run(ctx context.Context) error {
 		if err := l.Inbox.Done(ctx, group[len(group)-1].Number); err != nil && ctx.Err() == nil {
 			l.Log.WarnContext(ctx, "inbox not purged", slog.Any("error", err))
 		}
-		for i := range group {
-			l.waiting.release(group[i].raw)
-		}
-		clear(group)
 	}
 }
 
 // land takes a group of messages through verification into as few transactions
 // as their order allows.
-func (l *Lander) land(ctx context.Context, group []prepared) error {
+func (l *Lander) land(ctx context.Context, group []Delivery) error {
 	var pending []pendingItem
 	tails := map[lienthong.Stream]Head{} // heads as they will be once pending is applied
 	flush := func() error {
@@ -225,11 +217,14 @@ func (l *Lander) land(ctx context.Context, group []prepared) error {
 		return err
 	}
 	for i := range group {
-		if err := group[i].err; err != nil {
+		sealed, err := l.Opener.Verify(group[i].HeaderBytes, group[i].Signature, group[i].Payload)
+		if err == nil && l.Admit != nil {
+			err = l.Admit(sealed.Header.Node, group[i].Link)
+		}
+		if err != nil {
 			l.refuse(ctx, group[i].HeaderBytes, err)
 			continue
 		}
-		sealed := group[i].sealed
 		h := &sealed.Header
 		head, inGroup := tails[h.Stream]
 		if !inGroup {
@@ -257,7 +252,7 @@ func (l *Lander) land(ctx context.Context, group []prepared) error {
 			l.expect(ctx, h.Stream, head.Sequence+1, code)
 			continue
 		}
-		item, err := l.item(ctx, &group[i], digest)
+		item, err := l.item(ctx, sealed, digest)
 		if err != nil {
 			if lienthong.ErrorCode(err) == "internal" {
 				return err
@@ -296,16 +291,25 @@ func (l *Lander) land(ctx context.Context, group []prepared) error {
 type pendingItem struct {
 	Item
 	sealed *batch.Sealed
+	buffer []byte
 }
 
-// item finds the shape of a verified batch.
-func (l *Lander) item(ctx context.Context, p *prepared, digest string) (pendingItem, error) {
-	l.open(p)
-	sealed, raw, err := p.sealed, p.raw, p.rawErr
+func (l *Lander) buffer() []byte {
+	if n := len(l.buffers); n > 0 {
+		b := l.buffers[n-1]
+		l.buffers = l.buffers[:n-1]
+		return b
+	}
+	return nil
+}
+
+// item decompresses a verified batch and finds its shape.
+func (l *Lander) item(ctx context.Context, sealed *batch.Sealed, digest string) (pendingItem, error) {
+	raw, err := l.Opener.Raw(sealed, l.buffer())
 	if err != nil {
 		return pendingItem{}, err
 	}
-	item := pendingItem{Item: Item{Header: sealed.Header, Digest: digest}, sealed: sealed}
+	item := pendingItem{Item: Item{Header: sealed.Header, Digest: digest}, sealed: sealed, buffer: raw}
 	switch sealed.Header.Kind {
 	case lienthong.SnapshotBatch, lienthong.ChangesBatch, lienthong.RepairBatch:
 		item.Shape, err = l.shape(ctx, sealed.Header.Dataset, sealed.Header.ShapeVersion)
@@ -390,6 +394,9 @@ func (l *Lander) apply(ctx context.Context, pending []pendingItem) error {
 		l.observe(&items[i], applied[i])
 		if items[i].Header.Kind == lienthong.DigestBatch {
 			l.compare(ctx, items[i])
+		}
+		if cap(pending[i].buffer) <= 4<<20 && len(l.buffers) < groupBatches {
+			l.buffers = append(l.buffers, pending[i].buffer)
 		}
 	}
 	return nil
