@@ -327,7 +327,7 @@ func (c *Capture) tryPrepare(ctx context.Context) (lienthong.Position, error) {
 	}
 	released := c.released()
 	if released {
-		if err := ctx.Err(); err != nil {
+		if err := c.awaitRoom(ctx); err != nil {
 			return lienthong.Position{}, err
 		}
 	}

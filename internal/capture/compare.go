@@ -49,7 +49,7 @@ func (d *dataset) ready() bool {
 // stands still, so that the view's position is not behind it, lets the stream put a checkpoint
 // into every chain exactly there, and then reads the view.
 func (c *Capture) compare(ctx context.Context, which func(*dataset) bool) error {
-	b := &barrier{mark: rand.Text(), reached: make(chan struct{}), which: which}
+	b := &barrier{mark: rand.Text(), reached: make(chan struct{}), workers: map[*dataset]*worker{}}
 	view, err := func() (connector.View, error) {
 		c.sink.mu.Lock()
 		defer c.sink.mu.Unlock()
@@ -59,6 +59,19 @@ func (c *Capture) compare(ctx context.Context, which func(*dataset) bool) error 
 		if err != nil {
 			return nil, err
 		}
+		for table, d := range c.byTable {
+			if !which(d) || !d.ready() {
+				continue
+			}
+			// One whose table does not fit stands still from here on.
+			w, err := c.sink.face(ctx, view, table)
+			if err != nil && lienthong.ErrorCode(err) == "internal" {
+				return view, err
+			}
+			if err == nil {
+				b.workers[d] = w
+			}
+		}
 		b.position = view.Position()
 		c.sink.barrier = b
 		if c.sink.ctx == nil {
@@ -66,10 +79,12 @@ func (c *Capture) compare(ctx context.Context, which func(*dataset) bool) error 
 		}
 		return view, c.sink.checkBarrier()
 	}()
+	if view != nil {
+		defer func() { _ = view.Close() }()
+	}
 	if err != nil {
 		return fmt.Errorf("capture: open view to reconcile: %w", err)
 	}
-	defer func() { _ = view.Close() }()
 	select {
 	case <-b.reached:
 	case <-ctx.Done():
@@ -77,7 +92,7 @@ func (c *Capture) compare(ctx context.Context, which func(*dataset) bool) error 
 	}
 	var problems []error
 	for table, d := range c.byTable {
-		w := b.workers[d] // written before reached was closed
+		w := b.workers[d]
 		if w == nil || !d.ready() {
 			continue
 		}
@@ -325,11 +340,14 @@ func (c *Capture) repairBuckets(ctx context.Context, view connector.View, table 
 		parts[b] = &part{}
 	}
 	d := c.byTable[table]
-	d.mu.Lock()
-	w := d.worker.clone()
-	d.mu.Unlock()
+	c.sink.mu.Lock()
+	w, err := c.sink.face(ctx, view, table)
+	c.sink.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	var joined []uint64
-	err := c.scan(ctx, view, table, w, func(o outcome) error {
+	err = c.scan(ctx, view, table, w, func(o outcome) error {
 		if o != passed {
 			return nil
 		}

@@ -35,7 +35,15 @@ func operations(t *testing.T) int {
 	return 10_000
 }
 
-func TestRandomOperations(t *testing.T) { each(t, RandomOperations) }
+func TestRandomOperations(t *testing.T) {
+	each(t, RandomOperations)
+	t.Run("mariadb", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("needs a server")
+		}
+		RandomOperations(t, mariadbHarness(t))
+	})
+}
 
 // RandomOperations writes into a source at random while capture reads it, is cut at random
 // points and starts again, columns are added and tables emptied, and holds the hub's table

@@ -29,6 +29,7 @@ type load struct {
 	began   int64        // microseconds
 	rows    atomic.Int64 // read by this process
 	waits   atomic.Pointer[string]
+	worker  *worker // for what the view shows; only to be cloned
 
 	mu     sync.Mutex
 	chunks []SavedChunk
@@ -170,9 +171,7 @@ func (c *Capture) read(ctx context.Context, view connector.View, due []*load) er
 					continue
 				}
 				if w == nil || w.dataset != p.load.dataset {
-					p.load.dataset.mu.Lock()
-					w = p.load.dataset.worker.clone()
-					p.load.dataset.mu.Unlock()
+					w = p.load.worker.clone()
 				}
 				last, err := c.readChunk(groupCtx, view, w, p)
 				if err == nil && last {
@@ -211,6 +210,13 @@ func mustDivideAgain(err error) bool {
 // plan divides the table, or goes on with the chunks of an earlier run.
 func (c *Capture) plan(ctx context.Context, view connector.View, l *load) error {
 	d := l.dataset
+	c.sink.mu.Lock()
+	w, err := c.sink.face(ctx, view, l.table)
+	c.sink.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	l.worker = w
 	saved, err := c.State.Load(ctx, d.stream.Dataset)
 	if err != nil {
 		return fmt.Errorf("load its ledger: %w", err)

@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -55,9 +56,8 @@ type barrier struct {
 	position lienthong.Position
 	mark     string
 	reached  chan struct{}
-	which    func(*dataset) bool // the datasets to be compared
-	// workers are copies of those that the stream used up to here. The checkpoints name
-	// the versions of their shapes, so the view is read with them and no others.
+	// workers are those of the datasets to be compared, made for what the view shows. The
+	// checkpoints name the versions of their shapes, so the view is read with them and no others.
 	workers map[*dataset]*worker
 }
 
@@ -240,53 +240,106 @@ func (s *sink) Schema(table int, now connector.Table) error {
 	if err := s.ship(); err != nil {
 		return err
 	}
+	worker, err := s.follow(s.ctx, d, now)
+	if lienthong.ErrorCode(err) == "internal" {
+		return err
+	}
+	if err != nil {
+		return nil // it stands still
+	}
+	d.mu.Lock()
+	d.live = worker.clone()
+	d.mu.Unlock()
+	return nil
+}
+
+// face returns a worker for what a view shows of a table. A view can be ahead of the stream: it
+// shows a column before the first change that carries it. Its rows must travel with all of
+// their columns, because they are newer than such changes, which the hub will not take after
+// them. Called with mu held.
+func (s *sink) face(ctx context.Context, view connector.View, table int) (*worker, error) {
+	d := s.capture.byTable[table]
+	if err := d.stopped(); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	w, known := d.worker, d.table
+	d.mu.Unlock()
+	describer, can := view.(connector.Describer)
+	if !can {
+		return w.clone(), nil
+	}
+	shown := describer.Table(table)
+	before, after := layoutOf(&connector.Table{Columns: w.columns}), layoutOf(&shown)
+	if slices.Equal(before.Columns, after.Columns) && sameNames(layoutOf(&known).Key, after.Key) {
+		return w.clone(), nil
+	}
+	if shown.EstimatedRows < 0 {
+		shown.EstimatedRows = known.EstimatedRows
+	}
+	w, err := s.follow(ctx, d, shown)
+	if err != nil {
+		return nil, err
+	}
+	return w.clone(), nil
+}
+
+// follow makes the dataset fit its table as it is now. The next shape, if there is one, goes
+// into the chain before anything that uses it. When the table does not fit, the dataset stands
+// still and the error says why. Called with mu held.
+func (s *sink) follow(ctx context.Context, d *dataset, now connector.Table) (*worker, error) {
 	c := s.capture
 	d.mu.Lock()
-	saved := d.saved
-	saved.Shape = d.worker.shape
+	saved := d.saved // its shape is the newest that was sent
 	d.mu.Unlock()
 	worker, err := c.fit(d, &now, &saved)
 	if err != nil {
 		d.mu.Lock()
 		d.table = now
 		d.mu.Unlock()
-		return c.halt(s.ctx, d, explain(d, saved.Baseline.Layout, &now, err))
+		err = explain(d, saved.Baseline.Layout, &now, err)
+		if lienthong.ErrorCode(err) == "internal" {
+			return nil, err
+		}
+		if err := c.halt(ctx, d, err); err != nil {
+			return nil, err
+		}
+		return nil, err
 	}
-	before := saved.Shape
-	if worker.shape.Version != before.Version {
+	reshaped := worker.shape.Version != saved.Shape.Version
+	if reshaped {
 		next, err := c.shapeShipment(d, worker.shape)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := s.hand(next); err != nil {
-			return err
+		if err := s.handOver(ctx, next); err != nil {
+			return nil, err
 		}
 	}
 	d.mu.Lock()
-	d.table = now
-	d.worker, d.live = worker, worker.clone()
+	d.table, d.worker = now, worker
 	d.mu.Unlock()
 	d.sent(worker.shape)
-	return s.followed(d, &now, worker.shape.Version != before.Version)
+	return worker, s.followed(ctx, d, &now, reshaped)
 }
 
 // followed keeps what the dataset runs on now. A column that is new to the hub can hold
 // values that no change tells of, such as a default: both ends are compared.
-func (s *sink) followed(d *dataset, now *connector.Table, reshaped bool) error {
+func (s *sink) followed(ctx context.Context, d *dataset, now *connector.Table, reshaped bool) error {
 	c := s.capture
 	baseline := Baseline{Layout: layoutOf(now), Mapping: mappingDigest(d.definition)}
-	if err := c.State.SaveBaseline(s.ctx, d.stream.Dataset, baseline); err != nil {
+	if err := c.State.SaveBaseline(ctx, d.stream.Dataset, baseline); err != nil {
 		return fmt.Errorf("capture: save what %s was compiled from: %w", d.stream.Dataset, err)
 	}
 	d.mu.Lock()
 	d.saved.Baseline = baseline
-	compare := reshaped && d.snapshot && (d.gap == nil || d.gap.Code == GapSchema)
+	compare := reshaped && (d.gap == nil || d.gap.Code == GapSchema)
 	d.mu.Unlock()
 	if !compare {
 		return nil
 	}
 	at := c.Now().UnixMicro()
-	if err := c.saveGap(s.ctx, d, &Gap{Code: GapSchema, Since: at, Resumed: at}); err != nil {
+	if err := c.saveGap(ctx, d, &Gap{Code: GapSchema, Since: at, Resumed: at}); err != nil {
 		return err
 	}
 	c.needComparison()
@@ -353,17 +406,15 @@ func (s *sink) pass() error {
 	b := s.barrier
 	s.barrier = nil
 	var marks shipment
-	b.workers = make(map[*dataset]*worker, len(s.capture.byTable))
 	for _, d := range s.capture.byTable {
-		if d.stopped() == nil && b.which(d) {
-			b.workers[d] = d.worker.clone()
+		if w := b.workers[d]; w != nil && d.stopped() == nil {
 			d.mu.Lock()
 			if d.gap != nil && d.gap.Resumed > 0 {
 				d.marks = append(d.marks, b.mark)
 			}
 			d.mu.Unlock()
 			marks.parcels = append(marks.parcels, parcel{
-				dataset: d, kind: lienthong.CheckpointBatch, shape: d.worker.shape.Version, mark: b.mark,
+				dataset: d, kind: lienthong.CheckpointBatch, shape: w.shape.Version, mark: b.mark,
 				first: b.position, last: b.position,
 			})
 		}
@@ -432,7 +483,9 @@ func (s *sink) joins() map[*dataset]MemberChange {
 	return all
 }
 
-func (s *sink) hand(next shipment) error {
+func (s *sink) hand(next shipment) error { return s.handOver(s.ctx, next) }
+
+func (s *sink) handOver(ctx context.Context, next shipment) error {
 	s.shipping.Add(1)
 	durable := next.durable
 	next.durable = func(ctx context.Context) error {
@@ -444,5 +497,5 @@ func (s *sink) hand(next shipment) error {
 		s.shipping.Add(-1)
 		return nil
 	}
-	return send(s.ctx, s.capture.sealer.live, next)
+	return send(ctx, s.capture.sealer.live, next)
 }

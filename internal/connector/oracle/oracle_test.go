@@ -152,7 +152,7 @@ func TestRowSCN(t *testing.T) {
 	for _, test := range []struct {
 		coarse bool
 		atMost int64
-	}{{false, 3}, {true, 150}} {
+	}{{false, 6}, {true, 300}} {
 		s, source, table, pos := begun(t, 100)
 		s.mu.Lock()
 		s.coarse, s.rows = test.coarse, 0
@@ -165,6 +165,11 @@ func TestRowSCN(t *testing.T) {
 		}
 		if !strings.HasPrefix(c.pos.Token, "scn:1000") {
 			t.Errorf("the position does not name the SCN: %+v", c.pos)
+		}
+		// The very next commit is above the mark.
+		must(t, s.apply(t.Context(), rename(table, 8)))
+		if c, err = drain(t, source, c.pos); err != nil || c.upserts != 1 {
+			t.Errorf("coarse %v: %d upserts, %v, want the one of the next commit", test.coarse, c.upserts, err)
 		}
 		s.mu.Lock()
 		if s.rows < 2 || s.rows > test.atMost {

@@ -30,6 +30,7 @@ type server struct {
 	path string
 	db   *sql.DB
 
+	writing sync.Mutex // SQLite's own queue for the write lock is not fair
 	mu      sync.Mutex
 	scn     int64
 	columns map[string][]conntest.Column // by full name
@@ -134,6 +135,8 @@ func sqlLiteral(kind lienthong.Kind, text string) string {
 
 // apply is a transaction of the application.
 func (s *server) apply(ctx context.Context, writes ...conntest.Write) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	tx, err := s.db.BeginTx(ctx, nil) // takes the one write lock
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/lienthong/lienthong"
@@ -68,6 +69,7 @@ type batch struct {
 	read        int64
 	sweeping    bool
 	following   bool
+	fetching    bool // single rows by their keys
 	highest     int64
 	highestSeen bool
 }
@@ -209,7 +211,7 @@ func (b *batch) take() {
 	if r.keyless {
 		r.key = append(r.key, r.digest...) // its whole content is its name
 	}
-	if b.mark >= 0 {
+	if b.mark >= 0 && !b.fetching {
 		r.mark, r.marked = markOf(&r.values[b.mark], b.columns[b.mark].Kind)
 	}
 	if b.del >= 0 {
@@ -461,27 +463,35 @@ func (b *batch) settle(ctx context.Context) error {
 	})
 }
 
-// readKeys marks the rows whose keys are in the result as seen, and counts those that the state does not know.
-func (b *batch) readKeys(ctx context.Context, rows *sql.Rows) (missed int, err error) {
+// readKeys marks the rows whose keys are in the result as seen, and returns keys that the state does not know, but
+// not more than so many.
+func (b *batch) readKeys(ctx context.Context, rows *sql.Rows, most int) (unknown [][]byte, err error) {
 	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
 	key := b.table.now.key
+	width := len(key)
+	if b.del >= 0 {
+		width++
+	}
 	count := func() error {
 		if err := b.find(ctx); err != nil {
 			return err
 		}
 		for i := range b.rows[:b.used] {
-			if found := b.rows[i].found.id; found != 0 {
-				b.see(found)
-			} else if !b.rows[i].keyless && !b.rows[i].twice {
-				missed++
+			r := &b.rows[i]
+			switch {
+			case r.deleted:
+			case r.found.id != 0:
+				b.see(r.found.id)
+			case !r.keyless && !r.twice && len(unknown) < most:
+				unknown = append(unknown, slices.Clone(r.key))
 			}
 		}
 		b.used, b.bytes = 0, 0
 		return nil
 	}
 	for rows.Next() {
-		if err := rows.Scan(b.into[:len(key)]...); err != nil {
-			return missed, err
+		if err := rows.Scan(b.into[:width]...); err != nil {
+			return nil, err
 		}
 		if b.used == len(b.rows) {
 			b.rows = append(b.rows, seen{})
@@ -496,11 +506,15 @@ func (b *batch) readKeys(ctx context.Context, rows *sql.Rows) (missed int, err e
 			r.keyless = r.keyless || v.State != lienthong.Present
 			b.raw[n] = nil
 		}
+		if b.del >= 0 {
+			v := b.poll.source.value(b.raw[len(key)], b.columns[b.del])
+			r.deleted = isDeleted(&v, b.columns[b.del], b.table.declared.DeletedValues)
+		}
 		if b.used >= batchRows {
 			if err := count(); err != nil {
-				return missed, err
+				return nil, err
 			}
 		}
 	}
-	return missed, count()
+	return unknown, count()
 }

@@ -281,10 +281,9 @@ func (p *poll) table(ctx context.Context, t *table) (more bool, err error) {
 	if every < 0 || now.UnixMicro()-t.swept < every.Microseconds() {
 		return false, nil
 	}
-	unknown, err := p.sweepKeys(ctx, b, now)
-	if err == nil && unknown {
-		// Rows that no poll saw: they came with an old mark. Reading all of them finds them, and
-		// may find that a row is gone which was there a moment ago.
+	many, err := p.sweepKeys(ctx, b, now)
+	if err == nil && many {
+		// Reading all rows may find that one is gone which was there a moment ago.
 		p.renumber()
 		again, err := p.newBatch(ctx, t)
 		if err != nil {
@@ -513,31 +512,41 @@ func (p *poll) fetch(ctx context.Context, b *batch, key []byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	// A row that is read out of turn says nothing about those before it.
+	b.fetching = true
+	defer func() { b.fetching = false }()
 	before := b.read
 	err = b.readMore(ctx, rows, func() bool { return b.read > before })
 	return b.read > before, err
 }
 
-// sweepKeys reads the keys only. It reports whether there are rows that no poll has seen.
-func (p *poll) sweepKeys(ctx context.Context, b *batch, now time.Time) (unknown bool, err error) {
+// sweepKeys reads the keys only, and then the rows whose keys no poll has seen: they came with an old
+// mark. It reports whether these are too many to ask for one by one.
+func (p *poll) sweepKeys(ctx context.Context, b *batch, now time.Time) (many bool, err error) {
+	const most = 1000
 	d, t := p.source.dialect, b.table
 	var columns []string
 	for _, i := range t.now.key {
 		columns = append(columns, d.column(&t.now.columns[i]))
 	}
+	if b.del >= 0 {
+		columns = append(columns, d.column(b.columns[b.del]))
+	}
 	rows, err := p.conn.QueryContext(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+t.now.from+p.suffix)
 	if err != nil {
 		return false, err
 	}
-	missed, err := b.readKeys(ctx, rows)
-	if err != nil {
-		return false, err
+	unknown, err := b.readKeys(ctx, rows, most+1)
+	if err != nil || len(unknown) > most {
+		return err == nil, err
 	}
-	if missed > 0 && t.now.deleted == nil {
-		// Between two statements a row may have come: that is for the next poll, unless there are many.
-		if p.atOnce || missed > 100 {
-			return true, nil
+	for _, key := range unknown {
+		if _, err := p.fetch(ctx, b, key); err != nil {
+			return false, err
 		}
+	}
+	if err := b.flush(ctx); err != nil {
+		return false, err
 	}
 	if err := p.vanished(ctx, b); err != nil {
 		return false, err

@@ -215,6 +215,52 @@ func TestLateRowIsFoundByKeySweep(t *testing.T) {
 	expect(t, source, pos, "delete 1 =", "upsert 2 7")
 }
 
+// TestManyLateRows: too many to be asked for one by one; and a deleted row that was never seen is none of them.
+func TestManyLateRows(t *testing.T) {
+	path, db := application(t)
+	exec(t, db, "CREATE TABLE people (id INTEGER PRIMARY KEY, n INTEGER, gone INTEGER)", "INSERT INTO people VALUES (1, 500000, 0)")
+	source := open(t, polling.Config{
+		DB: connect(t, path), StateDir: t.TempDir(), OverlapNumbers: 10,
+		Tables: []polling.Table{{Name: "people", Monotonic: "n", KeySweepEvery: 1, DeletedColumn: "gone", DeletedValues: []string{"1"}}},
+	})
+	pos := start(t, source, "people")
+	exec(t, db, "WITH RECURSIVE i(x) AS (SELECT 10 UNION ALL SELECT x + 1 FROM i WHERE x < 2500) INSERT INTO people SELECT x, x, x > 2000 FROM i")
+	l, err := drain(t, source, "people", pos)
+	must(t, err)
+	if len(l.got) != 1991 {
+		t.Errorf("%d changes, want 1991", len(l.got))
+	}
+	exec(t, db, "UPDATE people SET gone = 1 WHERE id = 10")
+	expect(t, source, l.pos, "delete 10 = =")
+}
+
+// TestRowReadOutOfTurn: a row that is asked for by its key may be newer than rows that were not read yet. The mark
+// does not follow it.
+func TestRowReadOutOfTurn(t *testing.T) {
+	path, db := application(t)
+	exec(t, db, "CREATE TABLE people (id INTEGER PRIMARY KEY, n INTEGER)", "INSERT INTO people VALUES (1, 1), (2, 2)")
+	r := &rewriting{path: path}
+	dialect := polling.SQLite()
+	dialect.Begin, dialect.End = nil, nil
+	source := open(t, polling.Config{
+		DB: sql.OpenDB(r), Dialect: dialect, StateDir: t.TempDir(), OverlapNumbers: 1,
+		Tables: []polling.Table{{Name: "people", Monotonic: "n", KeySweepEvery: 1}},
+	})
+	pos := start(t, source, "people")
+	once := false
+	r.mu.Lock()
+	r.step = func(_ int, query string) (string, error) {
+		if strings.HasPrefix(query, `SELECT +"id" FROM "people"`) && !once { // the keys, after the poll
+			once = true
+			exec(t, db, "UPDATE people SET n = 50 WHERE id = 1", "INSERT INTO people VALUES (3, 100)")
+		}
+		return query, nil
+	}
+	r.mu.Unlock()
+	pos = expect(t, source, pos, "upsert 3 100")
+	expect(t, source, pos, "upsert 1 50")
+}
+
 // TestFutureTime: a row of the year 2099 does not make all others look old.
 func TestFutureTime(t *testing.T) {
 	path, db := application(t)
@@ -229,6 +275,12 @@ func TestFutureTime(t *testing.T) {
 	must(t, err)
 	if len(l.got) != 1 || !strings.HasPrefix(l.got[0], "upsert 2 ") {
 		t.Errorf("got %v", l.got)
+	}
+	exec(t, db, "INSERT INTO people VALUES (3, '2098-01-01 00:00:00')")
+	pos = expect(t, source, l.pos, "upsert 3 2098-01-01T00:00:00.000000Z")
+	exec(t, db, "INSERT INTO people VALUES (4, strftime('%Y-%m-%d %H:%M:%f', 'now', 'localtime'))")
+	if l, err = drain(t, source, "people", pos); err != nil || len(l.got) != 1 {
+		t.Errorf("got %v %v", l.got, err)
 	}
 }
 

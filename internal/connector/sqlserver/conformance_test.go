@@ -127,6 +127,8 @@ func TestConformance(t *testing.T) {
 
 // idle notes the capture job's place, as far as it has come.
 func (s *server) idle() {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	tx, err := s.db.BeginTx(context.Background(), nil)
 	if err != nil {
 		return

@@ -31,6 +31,7 @@ type server struct {
 	path string
 	db   *sql.DB // the application's connection
 
+	writing sync.Mutex // SQLite's own queue for the write lock is not fair
 	mu      sync.Mutex
 	clock   int64 // ticks; every commit and every look at the clock is another
 	serial  uint64
@@ -103,6 +104,8 @@ func (s *server) note() {
 // change runs work in one transaction. The write lock comes before mu, everywhere.
 func (s *server) change(work func(exec func(statement string, args ...any))) {
 	s.t.Helper()
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	tx, err := s.db.BeginTx(context.Background(), nil)
 	if err != nil {
 		s.t.Fatal(err)
@@ -253,6 +256,8 @@ const offRow = 8000
 
 // apply is a transaction of the application, with what the capture job makes of it.
 func (s *server) apply(ctx context.Context, writes ...conntest.Write) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	tx, err := s.db.BeginTx(ctx, nil) // takes the one write lock
 	if err != nil {
 		return err
