@@ -50,7 +50,7 @@ func (c *command) databaseAdd() *cobra.Command {
 		Long: "Nối một cơ sở dữ liệu chưa ai chuẩn bị. Nếu thiếu quyền hay cấu hình, lệnh in đúng các câu lệnh mà DBA phải chạy và không thay đổi gì.\n" +
 			"Connects a database that nobody has prepared. When a right or a setting is missing, it prints the statements that a DBA must run, and changes nothing.\n" +
 			"When the node runs, the command acts on it and ends once everything has landed and matches. Otherwise it runs the node until Ctrl-C, or with --once until then.",
-		Example: "  lienthong database add postgres://reader:secret@10.0.0.5/hotich --config node.yaml\n  lienthong database add ./population.db --config node.yaml --once",
+		Example: "  lienthong database add postgres://reader@10.0.0.5/hotich --config node.yaml\n  lienthong database add ./population.db --config node.yaml --once",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.DSN = args[0]
@@ -197,7 +197,7 @@ func (c *command) databaseCheck() *cobra.Command {
 	var request app.DatabaseRequest
 	cmd := &cobra.Command{
 		Use: "check DSN", Short: "xem có đọc được CSDL không, thiếu gì, vì sao / whether a database can be read, what is missing and why",
-		Example: "  lienthong database check postgres://reader:secret@10.0.0.5/hotich --config node.yaml --json", Args: cobra.ExactArgs(1),
+		Example: "  lienthong database check postgres://reader@10.0.0.5/hotich --config node.yaml --json", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.DSN = args[0]
 			config, err := app.LoadNodeConfig(path)

@@ -143,7 +143,7 @@ func ParseDSN(dsn string) (config *SourceConfig, kind, code string, err error) {
 func badDSN() error {
 	return &lienthong.Error{
 		Code: "database.dsn", Vi: "không hiểu địa chỉ cơ sở dữ liệu", En: "the database's address is not understood",
-		Hint: "postgres://user:password@host/db, mysql://user:password@host/db, sqlserver://…, oracle://…, thư mục / a folder, tệp SQLite / an SQLite file",
+		Hint: "postgres://user@host/db, mysql://user@host/db, sqlserver://…, oracle://…, thư mục / a folder, tệp SQLite / an SQLite file",
 	}
 }
 

@@ -113,7 +113,7 @@ func (n *Node) reconciled(r lienthong.Reconciliation) {
 		err = one.capture.Reconciled(context.Background(), r) //nolint:forbidigo // called by the bus, which has none
 	}
 	if err != nil {
-		n.log.Warn("result of a comparison not taken in", slog.Any("error", err)) //nolint:sloglint // likewise
+		n.log.Warn("result of a comparison not taken in", slog.Any("error", err))
 	}
 }
 

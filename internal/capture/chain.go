@@ -52,13 +52,18 @@ type parcel struct {
 	last    lienthong.Position
 	bucket  *int
 	mark    string // checkpoint
-	begin   bool   // the chain begins anew with it: it names no batch before it
+	// version, of rows of a view, is the view's. Once the stream has said that the table was
+	// emptied later than that, they must not travel: the hub has no mark of those it never had.
+	version int64
+	begin   bool // the chain begins anew with it: it names no batch before it
 }
 
 // shipment is what must be durable together: the parcels of one flush, then what
 // follows from their durability.
 type shipment struct {
-	parcels      []parcel
+	parcels []parcel
+	// before runs before any parcel is in the spool. It is run again until it succeeds.
+	before       func(ctx context.Context) error
 	observations map[*dataset][]Observation // what opens is saved before the batches are spooled, what closes after
 	members      map[*dataset]MemberChange  // likewise: who joins before, who leaves after
 	// durable runs after all parcels are in the spool: it acknowledges the source or
@@ -115,8 +120,17 @@ func (s *sealer) ship(ctx context.Context, next shipment) error {
 	if err := s.enrol(ctx, next.members, true); err != nil {
 		return err
 	}
+	if next.before != nil {
+		if err := s.persist(ctx, next.before); err != nil {
+			return err
+		}
+	}
 	for i := range next.parcels {
 		p := &next.parcels[i]
+		if p.version != 0 && p.version < p.dataset.emptiedAt.Load() {
+			s.release(p.raw)
+			continue
+		}
 		c := p.dataset.chain
 		previous := c.digest
 		if p.begin {

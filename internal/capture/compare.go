@@ -191,7 +191,7 @@ func (s *survey) see(o outcome) {
 		s.seen[string(id)] = struct{}{}
 	}
 	d.mu.Unlock()
-	if opened > s.version || failing == wasOpen && !(failing && s.after) {
+	if opened > s.version || failing == wasOpen && (!failing || !s.after) {
 		return
 	}
 	if obs, found := w.observation(o); found {
@@ -374,7 +374,7 @@ func (c *Capture) repairBuckets(ctx context.Context, view connector.View, table 
 		next := shipment{parcels: []parcel{{
 			dataset: d, kind: lienthong.RepairBatch, shape: w.shape.Version,
 			raw: parts[b].raw, count: parts[b].count, bucket: &bucket,
-			first: view.Position(), last: lienthong.Position{Order: uint64(view.Version())},
+			first: view.Position(), last: lienthong.Position{Order: uint64(view.Version())}, version: view.Version(),
 		}}}
 		if i == 0 && len(joined) > 0 {
 			next.members = map[*dataset]MemberChange{d: {Joined: joined}}

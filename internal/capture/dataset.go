@@ -22,7 +22,8 @@ type dataset struct {
 	stream     lienthong.Stream
 	chain      *chain // owned by the sealer once capture runs
 
-	members *members // nil when the definition leaves no rows out
+	emptiedAt atomic.Int64 // version at which the stream last said that the table was emptied
+	members   *members     // nil when the definition leaves no rows out
 
 	mu         sync.Mutex // guards what a schema change or a person's decision replaces, and open
 	table      connector.Table
@@ -49,8 +50,13 @@ type dataset struct {
 // inherit keeps the figures of an earlier session of the same process.
 func (d *dataset) inherit(from *dataset) {
 	for _, pair := range [][2]*atomic.Int64{
-		{&d.read, &from.read}, {&d.changes, &from.changes}, {&d.quarantined, &from.quarantined}, {&d.filtered, &from.filtered},
-		{&d.chunkRows, &from.chunkRows}, {&d.lastAt, &from.lastAt}, {&d.rows, &from.rows},
+		{&d.read, &from.read},
+		{&d.changes, &from.changes},
+		{&d.quarantined, &from.quarantined},
+		{&d.filtered, &from.filtered},
+		{&d.chunkRows, &from.chunkRows},
+		{&d.lastAt, &from.lastAt},
+		{&d.rows, &from.rows},
 	} {
 		pair[0].Store(pair[1].Load())
 	}
@@ -116,7 +122,7 @@ func (c *Capture) openDataset(ctx context.Context, d *dataset, tables []connecto
 		return false, err
 	}
 	d.worker, d.live = worker, worker.clone()
-	if saved.Shape == nil || saved.Shape.Version != worker.shape.Version || d.chain.sequence == 0 {
+	if saved.Shape == nil || saved.Shape.Version != worker.shape.Version || !saved.ShapeSent || d.chain.sequence == 0 {
 		first, err := c.shapeShipment(d, worker.shape)
 		if err != nil {
 			return false, err
@@ -394,6 +400,8 @@ func (c *Capture) shapeShipment(d *dataset, shape *lienthong.Shape) (shipment, e
 	}
 	return shipment{
 		parcels: []parcel{{dataset: d, kind: lienthong.ShapeBatch, shape: shape.Version, raw: body}},
-		durable: func(ctx context.Context) error { return c.State.SaveShape(ctx, shape) },
+		// Remembered before it can be anywhere else: another shape never gets its number.
+		before:  func(ctx context.Context) error { return c.State.SaveShape(ctx, shape) },
+		durable: func(ctx context.Context) error { return c.State.ShapeSent(ctx, shape.Dataset, shape.Version) },
 	}, nil
 }

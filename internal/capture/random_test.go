@@ -105,7 +105,7 @@ func randomRound(t testing.TB, rt *rapid.T, h conntest.Harness, name string, ope
 	var armed, cuts atomic.Int32
 	var cut atomic.Pointer[func()]
 	config := capture.Config{
-		ChunkRows: rapid.IntRange(3, 60).Draw(rt, "chunk rows"), SnapshotWorkers: 2, Log: slog.New(slog.DiscardHandler),
+		ChunkRows: rapid.IntRange(3, 60).Draw(rt, "chunk rows"), SnapshotWorkers: 2, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 		// A cut ends everything the capture does at a point between two durable steps.
 		Step: func(string) {
 			if armed.Add(-1) == 0 {
@@ -117,8 +117,10 @@ func randomRound(t testing.TB, rt *rapid.T, h conntest.Harness, name string, ope
 		},
 	}
 	table := &conntest.Table{Name: name, Columns: []conntest.Column{
-		{Name: "id", Kind: lienthong.Text, Key: true}, {Name: "full_name", Kind: lienthong.Text},
-		{Name: "note", Kind: lienthong.Text}, {Name: "counter", Kind: lienthong.Integer},
+		{Name: "id", Kind: lienthong.Text, Key: true},
+		{Name: "full_name", Kind: lienthong.Text},
+		{Name: "note", Kind: lienthong.Text},
+		{Name: "counter", Kind: lienthong.Integer},
 	}}
 	qualified, err := h.Create(context.Background(), table)
 	if err != nil {

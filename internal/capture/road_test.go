@@ -2,10 +2,7 @@ package capture_test
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -527,7 +524,7 @@ func (r *road) reconcile(dataset string) lienthong.Reconciliation {
 			return last
 		}
 		if time.Now().After(deadline) {
-			r.t.Fatalf("both ends of %s do not become equal: %s, %v", dataset, describe(last), err)
+			r.t.Fatalf("both ends of %s do not become equal: %s, %v; status %+v, snapshots %+v, refused %q", dataset, describe(last), err, r.status(dataset), r.capture.Snapshots(), tail(r.refused))
 		}
 	}
 }
@@ -586,13 +583,6 @@ func (r *road) loaded(dataset string) {
 			return result.Dataset.String() == dataset && result.Result == lienthong.Matches
 		})
 	})
-}
-
-// keyed is what a field key makes of a value, computed apart from the code under test.
-func keyed(name, value string) string {
-	mac := hmac.New(sha256.New, []byte(strings.Repeat(name, 20)))
-	mac.Write([]byte(value))
-	return hex.EncodeToString(mac.Sum(nil))
 }
 
 func datasetID(t testing.TB, name string) lienthong.DatasetID {

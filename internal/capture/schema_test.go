@@ -15,8 +15,10 @@ import (
 // people is the table that the alterations of a harness act on.
 func people(name string) *conntest.Table {
 	return &conntest.Table{Name: name, Columns: []conntest.Column{
-		{Name: "id", Kind: lienthong.Text, Key: true}, {Name: "full_name", Kind: lienthong.Text},
-		{Name: "note", Kind: lienthong.Text}, {Name: "counter", Kind: lienthong.Integer},
+		{Name: "id", Kind: lienthong.Text, Key: true},
+		{Name: "full_name", Kind: lienthong.Text},
+		{Name: "note", Kind: lienthong.Text},
+		{Name: "counter", Kind: lienthong.Integer},
 	}}
 }
 

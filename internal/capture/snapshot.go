@@ -311,7 +311,7 @@ func (c *Capture) readChunk(ctx context.Context, view connector.View, w *worker,
 		if count > 0 {
 			next.parcels = []parcel{{
 				dataset: d, kind: lienthong.SnapshotBatch, shape: w.shape.Version, raw: raw, count: count,
-				first: view.Position(), last: view.Position(),
+				first: view.Position(), last: view.Position(), version: view.Version(),
 			}}
 			raw, count = c.sealer.buffer(), 0
 		}

@@ -16,7 +16,9 @@ type Head struct {
 // Saved is what an earlier run left about a dataset.
 type Saved struct {
 	Head  Head
-	Shape *lienthong.Shape // the newest shape sent; nil before the first
+	Shape *lienthong.Shape // the newest shape; nil before the first
+	// ShapeSent: the newest shape is in the chain. A crash can come between remembering a shape and that.
+	ShapeSent bool
 	// Sent is the kind of every field that was ever sent: the hub keeps its columns.
 	Sent     map[string]lienthong.Kind
 	Baseline Baseline // what the dataset was last compiled from
@@ -116,8 +118,10 @@ type Observation struct {
 // it returns.
 type State interface {
 	Load(ctx context.Context, dataset lienthong.DatasetID) (Saved, error)
-	// SaveShape keeps the newest shape, and the kinds of its fields for ever.
+	// SaveShape keeps the newest shape, and the kinds of its fields for ever. It counts as not
+	// sent until ShapeSent says so.
 	SaveShape(ctx context.Context, shape *lienthong.Shape) error
+	ShapeSent(ctx context.Context, dataset lienthong.DatasetID, version int) error
 	SaveBaseline(ctx context.Context, dataset lienthong.DatasetID, baseline Baseline) error
 	// SaveGap keeps a gap; nil ends it.
 	SaveGap(ctx context.Context, dataset lienthong.DatasetID, gap *Gap) error

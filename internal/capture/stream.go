@@ -193,6 +193,7 @@ func (s *sink) Truncate(table int, version, at int64) error {
 	if err := s.ship(); err != nil {
 		return err
 	}
+	d.emptiedAt.Store(version)
 	all := lienthong.AllBuckets
 	next := shipment{parcels: []parcel{{
 		dataset: d, kind: lienthong.RepairBatch, shape: d.worker.shape.Version, bucket: &all,

@@ -51,9 +51,9 @@ func (d *Dictionary) Propose(table string, columns []ColumnSample) []Proposal {
 		fit
 	}
 	var all []scored
-	for c := range columns {
-		for e := range d.elements {
-			if f, possible := p.fit(&columns[c], &d.elements[e]); possible {
+	for c, column := range columns {
+		for e, element := range d.elements {
+			if f, possible := p.fit(&column, &element); possible {
 				all = append(all, scored{c, e, f})
 			}
 		}

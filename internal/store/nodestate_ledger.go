@@ -68,6 +68,7 @@ INSERT INTO quarantine SELECT dataset, id, '', 'held', min(at), min(at), '', '',
 INSERT INTO quarantine_events (dataset, id, at, state, rules, actor, reason)
 	SELECT dataset, id, min(at), 'held', group_concat(DISTINCT rule), '', '' FROM findings WHERE blocking = 1 GROUP BY dataset, id;
 `,
+		`ALTER TABLE shapes ADD COLUMN sent INTEGER NOT NULL DEFAULT 1`,
 	}
 }
 
@@ -98,6 +99,10 @@ func (s *NodeState) migrate(ctx context.Context) error {
 
 // loadSent reads what was sent and what it was compiled from.
 func loadSent(ctx context.Context, tx *sql.Tx, name string, saved *capture.Saved) error {
+	err := tx.QueryRowContext(ctx, `SELECT sent FROM shapes WHERE dataset = ?`, name).Scan(&saved.ShapeSent)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
 	saved.Sent = map[string]lienthong.Kind{}
 	if saved.Shape != nil { // from before every field was kept
 		for _, field := range saved.Shape.Fields {
@@ -206,10 +211,15 @@ func (s *NodeState) SaveShape(ctx context.Context, shape *lienthong.Shape) error
 				}
 			}
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO shapes (dataset, shape) VALUES (?, ?)
-			ON CONFLICT (dataset) DO UPDATE SET shape = excluded.shape`, name, string(text))
+		_, err := tx.ExecContext(ctx, `INSERT INTO shapes (dataset, shape, sent) VALUES (?, ?, 0)
+			ON CONFLICT (dataset) DO UPDATE SET shape = excluded.shape, sent = 0`, name, string(text))
 		return err
 	})
+}
+
+// ShapeSent implements capture.State.
+func (s *NodeState) ShapeSent(ctx context.Context, dataset lienthong.DatasetID, version int) error {
+	return s.exec(ctx, "note a shape as sent", `UPDATE shapes SET sent = 1 WHERE dataset = ? AND json_extract(shape, '$.version') = ?`, dataset.String(), version)
 }
 
 // SaveBaseline implements capture.State.

@@ -78,7 +78,7 @@ func TestNodeState_OfTheFirstVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := capture.Saved{
-			Head: capture.Head{Sequence: 7, Digest: "abc"}, Shape: &shape, Sent: map[string]lienthong.Kind{"key": lienthong.Text, "n": lienthong.Integer},
+			Head: capture.Head{Sequence: 7, Digest: "abc"}, Shape: &shape, ShapeSent: true, Sent: map[string]lienthong.Kind{"key": lienthong.Text, "n": lienthong.Integer},
 			Chunks: []capture.SavedChunk{{Chunk: "a", State: capture.ChunkDone, Rows: 20}, {Chunk: "b", State: capture.ChunkPending}},
 		}
 		if diff := cmp.Diff(want, saved); diff != "" {
@@ -117,7 +117,12 @@ func TestNodeState_RemembersWhatItIsTold(t *testing.T) {
 	first := &lienthong.Shape{Dataset: id, Version: 1, Fields: []lienthong.Field{{Name: "key"}, {Name: "n", Kind: lienthong.Integer}}, Identity: []int{0}}
 	second := &lienthong.Shape{Dataset: id, Version: 2, Fields: []lienthong.Field{{Name: "key"}, {Name: "n_text"}}, Identity: []int{0}}
 	must(state.SaveShape(ctx, first))
+	must(state.ShapeSent(ctx, id, 1))
+	if saved, err := state.Load(ctx, id); err != nil || !saved.ShapeSent {
+		t.Errorf("%+v, %v", saved, err)
+	}
 	must(state.SaveShape(ctx, second))
+	must(state.ShapeSent(ctx, id, 1)) // of the one before: says nothing of the newest
 	baseline := capture.Baseline{Mapping: "m", Layout: capture.Layout{Table: "t", Columns: []capture.LayoutColumn{{Name: "a", Type: "text"}}, Key: []string{"a"}}}
 	must(state.SaveBaseline(ctx, id, baseline))
 	gap := &capture.Gap{Code: capture.GapStopped, Since: 5, Position: 1 << 60, Resumed: 6}

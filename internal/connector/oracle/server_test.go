@@ -94,12 +94,14 @@ func (s *server) create(table string, columns []conntest.Column) {
 		physical = append(physical, quote(c.Name)+" "+storage(c.Kind))
 	}
 	s.exec("CREATE TABLE " + quote("HR."+table) + " (" + strings.Join(physical, ", ") + ")")
+	s.exec("CREATE INDEX " + quote("to."+table) + " ON " + quote("HR."+table) + " (scn_to)")
 	pk := 0
 	for i, c := range columns {
 		place := 0
 		if c.Key {
 			pk++
 			place = pk
+			s.exec("CREATE INDEX " + quote(c.Name+"."+table) + " ON " + quote("HR."+table) + " (" + quote(c.Name) + ")")
 		}
 		s.exec("INSERT INTO _columns VALUES ('HR', ?, 'table', ?, ?, ?, ?, ?)", table, c.Name, typeOf(c), !c.Key, place, i+1)
 	}
@@ -202,7 +204,7 @@ func (s *server) apply(ctx context.Context, writes ...conntest.Write) error {
 			return err
 		}
 		// Versions that no moment shows.
-		if err := run("DELETE FROM " + table + " WHERE scn_from = scn_to"); err != nil {
+		if err := run(fmt.Sprintf("DELETE FROM %s WHERE scn_to = %d AND scn_from = scn_to", table, scn)); err != nil {
 			return err
 		}
 		s.touched[w.Table.Name] = scn
