@@ -76,7 +76,7 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 	if parts.Log == nil {
 		parts.Log = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{config: config, log: parts.Log, local: newLocal(parts.Log), now: parts.Now, failed: make(chan error, 1), measured: map[lienthong.DatasetID]capture.Status{}, asked: make(chan struct{}, 1), stranger: make(chan struct{}, 1), lost: make(chan bus.Expect, 64)}
+	n := &Node{sources: newSources(), config: config, log: parts.Log, local: newLocal(parts.Log), now: parts.Now, failed: make(chan error, 1), measured: map[lienthong.DatasetID]capture.Status{}, asked: make(chan struct{}, 1), stranger: make(chan struct{}, 1), lost: make(chan bus.Expect, 64)}
 	defer func() {
 		if err != nil {
 			n.closers.run()

@@ -26,6 +26,11 @@ type sources struct {
 	results map[lienthong.DatasetID]lienthong.Reconciliation
 }
 
+// newSources makes an empty list. It is there before the line is: the hub may speak at once.
+func newSources() *sources {
+	return &sources{results: map[lienthong.DatasetID]lienthong.Reconciliation{}}
+}
+
 // source is one database or folder, and its capture.
 type source struct {
 	name    string
@@ -126,7 +131,6 @@ type sourceParts struct {
 
 // openSources opens those of the configuration and those that were added by command.
 func (n *Node) openSources(ctx context.Context, parts NodeParts, words *dictionary.Dictionary, recordKey []byte) error {
-	n.sources = &sources{results: map[lienthong.DatasetID]lienthong.Reconciliation{}}
 	n.closers.add(n.sources.close)
 	n.parts = sourceParts{NodeParts: parts, words: words, recordKey: recordKey}
 	if parts.Idle {

@@ -50,6 +50,12 @@ func (d *dataset) ready() bool {
 // into every chain exactly there, and then reads the view.
 func (c *Capture) compare(ctx context.Context, which func(*dataset) bool) error {
 	b := &barrier{mark: rand.Text(), reached: make(chan struct{}), workers: map[*dataset]*worker{}}
+	var read []*members
+	defer func() {
+		for _, m := range read {
+			m.view(-1)
+		}
+	}()
 	view, err := func() (connector.View, error) {
 		c.sink.mu.Lock()
 		defer c.sink.mu.Unlock()
@@ -62,6 +68,10 @@ func (c *Capture) compare(ctx context.Context, which func(*dataset) bool) error 
 		for table, d := range c.byTable {
 			if !which(d) || !d.ready() {
 				continue
+			}
+			if d.members != nil {
+				d.members.view(1)
+				read = append(read, d.members)
 			}
 			// One whose table does not fit stands still from here on.
 			w, err := c.sink.face(ctx, view, table)
@@ -130,10 +140,21 @@ func (c *Capture) shipDigest(ctx context.Context, view connector.View, table int
 	next := shipment{}
 	survey := newSurvey(w, view.Version())
 	left := int64(0)
+	// What is remembered of the records that the hub may have is brought in line as well: another
+	// filter, or changes that were not taken, leave it behind.
+	var change MemberChange
 	err := c.scan(ctx, view, table, w, func(o outcome) error {
 		if o == outside || o == unsaid {
 			left++
+			if d.members != nil && d.members.part(w.id, w.change.Version) {
+				change.Left = append(change.Left, memberDigest(w.id))
+			}
 			return nil
+		}
+		if d.members != nil && o != unnamed {
+			if fresh, _ := d.members.join(w.id, w.change.Version); fresh {
+				change.Joined = append(change.Joined, memberDigest(w.id))
+			}
 		}
 		body.SourceRows++
 		survey.see(o)
@@ -149,6 +170,9 @@ func (c *Capture) shipDigest(ctx context.Context, view connector.View, table int
 	}
 	d.rows.Store(body.SourceRows)
 	d.filtered.Store(left)
+	if d.members != nil {
+		next.members = map[*dataset]MemberChange{d: change}
+	}
 	if observations := survey.end(); len(observations) > 0 {
 		next.observations = map[*dataset][]Observation{d: observations}
 	}
@@ -314,6 +338,10 @@ func (c *Capture) repair(ctx context.Context, task repairTask) error {
 	}
 	if table < 0 || !c.byTable[table].ready() {
 		return nil
+	}
+	if m := c.byTable[table].members; m != nil {
+		m.view(1)
+		defer m.view(-1)
 	}
 	view, err := c.Source.View(ctx)
 	if err != nil {

@@ -17,14 +17,16 @@ type members struct {
 	have map[uint64]struct{}
 	// left are the versions at which records were found outside or deleted while a snapshot
 	// is read, so that a chunk that shows an earlier state of one does not bring it back.
-	left    map[uint64]int64
-	reading int // snapshots in progress
+	left map[uint64]int64
+	// came are likewise the versions at which records were found inside.
+	came    map[uint64]int64
+	reading int // views that are being read
 	joined  []uint64
 	parted  []uint64
 }
 
 func newMembers() *members {
-	return &members{have: map[uint64]struct{}{}, left: map[uint64]int64{}}
+	return &members{have: map[uint64]struct{}{}, left: map[uint64]int64{}, came: map[uint64]int64{}}
 }
 
 // memberDigest is FNV-1a with a final mix: it is stable, because it is stored.
@@ -59,6 +61,9 @@ func (m *members) join(id []byte, version int64) (fresh, current bool) {
 	if m.left[h] > version {
 		return false, false
 	}
+	if m.reading > 0 {
+		m.came[h] = max(m.came[h], version)
+	}
 	if _, has := m.have[h]; has {
 		return false, true
 	}
@@ -79,6 +84,19 @@ func (m *members) leave(id []byte, version int64) bool {
 	}
 	delete(m.have, h)
 	m.parted = append(m.parted, h)
+	return true
+}
+
+// part takes a record out that a view shows outside, unless the stream has said later that
+// it is inside. It reports whether the record was in; what was taken out is collected by the caller.
+func (m *members) part(id []byte, version int64) bool {
+	h := memberDigest(id)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, has := m.have[h]; !has || m.came[h] > version {
+		return false
+	}
+	delete(m.have, h)
 	return true
 }
 
@@ -119,12 +137,13 @@ func (m *members) clear() {
 	m.joined, m.parted = nil, nil
 }
 
-// snapshot counts the snapshots that are being read.
-func (m *members) snapshot(by int) {
+// view counts the views that are being read.
+func (m *members) view(by int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.reading += by; m.reading == 0 {
 		clear(m.left)
+		clear(m.came)
 	}
 }
 

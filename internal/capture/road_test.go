@@ -46,7 +46,8 @@ type road struct {
 	spool    []*batch.Sealed // without a receipt
 	number   uint64
 	inbox    []landing.Delivery
-	closed   bool // the spool is full
+	closed   bool                // the spool is full
+	holds    lienthong.BatchKind // the spool takes no batch of this kind
 	notices  []capture.Notice
 	results  []lienthong.Reconciliation
 	kinds    map[lienthong.BatchKind]int
@@ -218,7 +219,7 @@ func tail[T any](all []T) []T { return all[max(0, len(all)-4):] }
 func (r *road) Append(ctx context.Context, s *batch.Sealed) error {
 	for {
 		r.mu.Lock()
-		closed, changed := r.closed, r.changed
+		closed, changed := r.closed || r.holds == s.Header.Kind, r.changed
 		r.mu.Unlock()
 		if !closed {
 			break

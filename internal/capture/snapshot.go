@@ -101,7 +101,7 @@ func (c *Capture) snapshotAll(ctx context.Context) error {
 		d.load = l
 		d.mu.Unlock()
 		if d.members != nil {
-			d.members.snapshot(1)
+			d.members.view(1)
 		}
 	}
 	defer func() {
@@ -110,7 +110,7 @@ func (c *Capture) snapshotAll(ctx context.Context) error {
 			l.dataset.load = nil
 			l.dataset.mu.Unlock()
 			if l.dataset.members != nil {
-				l.dataset.members.snapshot(-1)
+				l.dataset.members.view(-1)
 			}
 		}
 	}()

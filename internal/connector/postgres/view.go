@@ -248,7 +248,10 @@ WHERE c.oid = %[1]d AND (c.oid = %[2]d OR c.oid IN (SELECT relid FROM pg_partiti
 	}
 	file := ""
 	if err == nil {
-		file, err = one(ctx, conn, fmt.Sprintf("SELECT pg_relation_filenode(%d)", p.relation))
+		// The catalog is read as of the view, the function as of now: TRUNCATE empties a table for
+		// snapshots from before it, too, and the table may have been divided after it.
+		file, err = one(ctx, conn, fmt.Sprintf(
+			"SELECT relfilenode FROM pg_class WHERE oid = %[1]d AND relfilenode = pg_relation_filenode(%[1]d)", p.relation))
 	}
 	var told *pgconn.PgError
 	if (err == nil && file != strconv.FormatUint(uint64(p.file), 10)) || (errors.As(err, &told) && told.Code == "42P01") {
