@@ -222,7 +222,7 @@ func TestRows_MoveInAndOut(t *testing.T) {
 		r.sameInside(table, "C")
 		r.reconcile(peopleDataset)
 		r.config.Definitions[0] = parse(t, "people.yaml", wider) // the file, which is not capture's to write
-		r.restart() // who is inside by the new filter is remembered
+		r.restart()                                              // who is inside by the new filter is remembered
 		r.reconcile(peopleDataset)
 		r.apply(setCell(table, 4, 2, "A4"), setCell(table, 8, 2, "C8"))
 		r.sameInside(table, "C")

@@ -484,7 +484,7 @@ func TestRegistry(t *testing.T) {
 	ctx := context.Background()
 	var _ trust.Registry = (*Store)(nil)
 	onBoth(t, func(t *testing.T, s *Store) {
-		node := trust.NodeRecord{Node: trust.NodeID{Bloc: lienthong.Government, Member: "G01", Node: "g01-a"}, Key: []byte(`{"kty":"EC"}`), KeyID: "k1", Certificate: "pem", EnrolledAt: clock.Truncate(time.Microsecond)}
+		node := trust.NodeRecord{Node: trust.NodeID{Bloc: lienthong.Government, Member: "G01", Node: "g01-a"}, Key: []byte(`{"kty":"EC"}`), KeyID: "k1", Certificate: "pem", EnrolledAt: clock.Truncate(time.Microsecond), Role: trust.RoleNode}
 		token := trust.TokenRecord{Hash: "h", Node: node.Node, ExpiresAt: clock.Add(time.Hour)}
 		check(t, s.SaveToken(ctx, token))
 		got, found, err := s.FindToken(ctx, "h")
