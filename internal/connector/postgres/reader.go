@@ -63,7 +63,7 @@ type heldRow struct {
 
 func newReader(s *Source, tables []*table, after lienthong.Position, sink connector.Sink) *reader {
 	r := &reader{
-		source: s, tables: tables, sink: sink, last: after,
+		source: s, tables: slices.Clone(tables), sink: sink, last: after,
 		relations: map[uint32]*relation{}, held: map[string]*heldRow{},
 	}
 	r.sequence.limit = s.sequenceLimit
