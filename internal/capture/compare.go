@@ -18,6 +18,9 @@ import (
 // a long transaction at the source can hold it up.
 const viewTimeout = 30 * time.Second
 
+// longestPause is between two looks whether the stream has handed over what it must.
+const longestPause = 5 * time.Second
+
 // reconcileAll compares every dataset of the source with the hub.
 func (c *Capture) reconcileAll(ctx context.Context) error {
 	return c.compare(ctx, func(*dataset) bool { return true })
@@ -59,9 +62,7 @@ func (c *Capture) compare(ctx context.Context, which func(*dataset) bool) error 
 	view, err := func() (connector.View, error) {
 		c.sink.mu.Lock()
 		defer c.sink.mu.Unlock()
-		viewCtx, cancel := context.WithTimeout(ctx, viewTimeout)
-		defer cancel()
-		view, err := c.Source.View(viewCtx)
+		view, err := c.wholeView(ctx, which)
 		if err != nil {
 			return nil, err
 		}
@@ -116,6 +117,39 @@ func (c *Capture) compare(ctx context.Context, which func(*dataset) bool) error 
 		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
+}
+
+// wholeView opens a view that shows what the stream has brought up to its position. It is called
+// with the sink locked, and unlocks it while it waits for the stream to hand tables over.
+func (c *Capture) wholeView(ctx context.Context, which func(*dataset) bool) (connector.View, error) {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, longestPause) {
+		viewCtx, cancel := context.WithTimeout(ctx, viewTimeout)
+		view, err := c.Source.View(viewCtx)
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		partial, can := view.(connector.Partial)
+		open := false
+		for table, d := range c.byTable {
+			open = open || can && which(d) && d.ready() && partial.Partial(table)
+		}
+		if !open {
+			return view, nil
+		}
+		if err := view.Close(); err != nil {
+			return nil, err
+		}
+		c.sink.mu.Unlock()
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		c.sink.mu.Lock()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // compared notes that a gap has been looked at: from here on the hub asks for what differs.

@@ -149,9 +149,7 @@ func releaseAndReconcile(t *testing.T, h conntest.Harness, retained func(*road, 
 		t.Error("the dataset is loaded again")
 	}
 	for _, code := range []string{"source.log_throttled", "source.log_resumed", "dataset.compared"} {
-		if r.notified(code) == 0 {
-			t.Errorf("nobody hears of %s", code)
-		}
+		r.await("word of "+code, func() bool { return r.notified(code) > 0 })
 	}
 }
 

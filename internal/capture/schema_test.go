@@ -244,9 +244,7 @@ func TestSchema_RenamedColumnStopsAndIsReleased(t *testing.T) {
 			t.Error("the release loads the dataset again")
 		}
 		for _, code := range []string{capture.GapStopped, "dataset.resumed", "dataset.compared"} {
-			if r.notified(code) == 0 {
-				t.Errorf("nobody hears of %s", code)
-			}
+			r.await("word of "+code, func() bool { return r.notified(code) > 0 })
 		}
 		r.apply(setCell(table, 5, 2, "sau khi chạy lại"))
 		r.same(peopleDataset, table, "record_key", "full_name", "note", "counter")

@@ -127,6 +127,14 @@ type Describer interface {
 	Table(table int) Table
 }
 
+// Partial is a view of a source whose stream hands tables over whole after they were made
+// anew. What the stream has brought of such a table up to the view's position is not what
+// the view shows: the two cannot be compared.
+type Partial interface {
+	// Partial reports whether a table, by its index, is one of these.
+	Partial(table int) bool
+}
+
 // Chunk is a range of rows of one table, in words that the source understands.
 type Chunk string
 

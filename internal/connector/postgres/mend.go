@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,7 +19,9 @@ import (
 // the stream: the server streams nothing of it until it is published again. Such a table
 // is handed over whole, as a truncate and every row, in one transaction at the position
 // of a view. Nothing has to be remembered for it: a table that is younger than the slot's
-// catalog horizon is one that the acknowledged part of the stream cannot have had.
+// catalog horizon is one that the acknowledged part of the stream cannot have had. The
+// horizon rises with what is acknowledged, so the server hears of nothing new until such
+// a table has been handed over to its last row and that is acknowledged.
 
 // mending is a view of the tables that are due, waiting for the stream to reach it.
 type mending struct {
@@ -37,7 +40,8 @@ var errPoke = errors.New("woken")
 
 // madeSince lists the tables that were made after what is acknowledged, as far as the
 // slot's catalog horizon can tell. The row of a system column is never written again,
-// so its transaction is the one that made the table.
+// so its transaction is the one that made the table. The horizon can be older than the slot;
+// tables from before the slot's own beginning were loaded and are left out.
 func (s *Source) madeSince(ctx context.Context, conn *pgx.Conn, tables []*table) ([]int, error) {
 	oids := make([]uint32, len(tables))
 	for i, t := range tables {
@@ -45,7 +49,10 @@ func (s *Source) madeSince(ctx context.Context, conn *pgx.Conn, tables []*table)
 	}
 	rows, err := conn.Query(ctx, `
 SELECT a.attrelid FROM pg_attribute a, pg_replication_slots s
-WHERE s.slot_name = $1 AND a.attnum = -1 AND a.attrelid = ANY ($2::oid[]) AND age(a.xmin) <= age(s.catalog_xmin)`, s.slot, oids)
+WHERE s.slot_name = $1 AND a.attnum = -1 AND a.attrelid = ANY ($2::oid[]) AND age(a.xmin) <= age(s.catalog_xmin)
+  AND NOT EXISTS (
+    SELECT FROM pg_description d JOIN pg_publication p ON d.classoid = 'pg_publication'::regclass AND d.objoid = p.oid
+    WHERE p.pubname = $1 AND age(a.xmin) >= age(d.xmin))`, s.slot, oids)
 	if err != nil {
 		return nil, err
 	}
@@ -59,23 +66,88 @@ WHERE s.slot_name = $1 AND a.attnum = -1 AND a.attrelid = ANY ($2::oid[]) AND ag
 	return found, err
 }
 
-// prepareMending opens the view of the tables that are due, if there are any.
-func (s *Source) prepareMending(ctx context.Context, after lienthong.Position, r *reader) error {
-	s.mu.Lock()
-	var due []int
-	for i, at := range s.replay {
-		switch {
-		case at == 0 || after.Order < at:
-			due = append(due, i)
-		default:
-			delete(s.replay, i) // acknowledged
+// replays are the tables to hand over whole.
+type replays struct {
+	mu      sync.Mutex
+	at      map[int]uint64 // the position at which that was done, or 0
+	planned uint64         // the position at which the stream is about to do it, or 0
+}
+
+// plan notes where the stream is about to hand over what is due.
+func (r *replays) plan(position uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.planned = position
+}
+
+// open reports whether the stream up to a position misses a table that is to be handed over whole.
+func (r *replays) open(table int, position uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, due := r.at[table]
+	if at == 0 {
+		at = r.planned
+	}
+	return due && (at == 0 || position < at)
+}
+
+func (r *replays) set(table int, at uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.at == nil {
+		r.at = map[int]uint64{}
+	}
+	r.at[table] = at
+}
+
+func (r *replays) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at, r.planned = nil, 0
+}
+
+// pending reports whether a table has not been handed over and acknowledged.
+func (r *replays) pending(acked uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, at := range r.at {
+		if at == 0 || acked < at {
+			return true
 		}
 	}
-	s.mu.Unlock()
+	return false
+}
+
+// due lists the tables to hand over in a stream that begins after a position.
+func (r *replays) due(after uint64) []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var due []int
+	for i, at := range r.at {
+		if at == 0 || after < at {
+			due = append(due, i)
+		} else {
+			delete(r.at, i) // acknowledged
+		}
+	}
+	slices.Sort(due)
+	return due
+}
+
+// flushed is what the server may hear of the acknowledged position.
+func (s *Source) flushed() uint64 {
+	if acked := s.acked.Load(); !s.replay.pending(acked) {
+		raise(&s.told, acked)
+	}
+	return s.told.Load()
+}
+
+// prepareMending opens the view of the tables that are due, if there are any.
+func (s *Source) prepareMending(ctx context.Context, after lienthong.Position, r *reader) error {
+	due := s.replay.due(after.Order)
 	if len(due) == 0 {
 		return nil
 	}
-	slices.Sort(due)
 	opened, err := s.View(ctx)
 	if err != nil {
 		return err
@@ -86,6 +158,7 @@ func (s *Source) prepareMending(ctx context.Context, after lienthong.Position, r
 		return damaged(s.slot)
 	}
 	r.mend = &mending{view: v, tables: due}
+	s.replay.plan(v.position.Order)
 	if r.anew == nil {
 		r.anew = map[int]bool{}
 	}
@@ -134,11 +207,9 @@ func (r *reader) mended(ctx context.Context, reached lienthong.Position, l *line
 	if err := r.deliver(r.sink.Commit(pos)); err != nil {
 		return err
 	}
-	r.source.mu.Lock()
 	for _, i := range m.tables {
-		r.source.replay[i] = pos.Order
+		r.source.replay.set(i, pos.Order)
 	}
-	r.source.mu.Unlock()
 	m.close()
 	r.mend = nil
 	return l.arm(ctx, false) // it may have taken its time
@@ -249,7 +320,7 @@ WHERE c.relkind IN ('r', 'p')
 			}
 			s.tables = slices.Clone(s.tables)
 			s.tables[f.table] = now[0]
-			s.replay[f.table] = 0
+			s.replay.set(f.table, 0)
 			changed = true
 		}
 		return nil

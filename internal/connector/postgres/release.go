@@ -133,9 +133,10 @@ WHERE slot_name = $1 AND plugin = 'pgoutput' AND database = current_database()`,
 			return err
 		}
 		s.acked.Store(0)
+		s.told.Store(0)
 		s.heard.acknowledged.Store(0)
 		s.heard.started.Store(0)
-		s.replay = nil
+		s.replay.forget()
 		return nil
 	})
 }

@@ -74,6 +74,7 @@ type Source struct {
 	slot string // also the publication's name
 
 	acked         atomic.Uint64
+	told          atomic.Uint64 // what the server has been told of acked: see flushed
 	streaming     atomic.Bool
 	wake          chan struct{} // an acknowledgement waits to be sent
 	sequenceLimit uint32
@@ -87,11 +88,11 @@ type Source struct {
 	tables []*table         // as given to Start
 	names  []string         // likewise
 	system string           // which server this is, since Start
-	replay map[int]uint64   // tables to hand over whole, and the position at which that was done, or 0
 	fault  *lienthong.Error // why a table cannot be followed any more, for Health
 	closed bool
 
-	heard moments // when what happened last, for Health
+	replay replays
+	heard  moments // when what happened last, for Health
 }
 
 var (

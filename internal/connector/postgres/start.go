@@ -50,20 +50,26 @@ func (s *Source) Start(ctx context.Context, names []string) (lienthong.Position,
 			if anew, err = s.madeSince(ctx, conn, chosen); err != nil {
 				return err
 			}
-		} else if confirmed, err = s.createSlot(ctx, conn); err != nil {
-			return err
+		} else {
+			if err := s.markBeginning(ctx, conn); err != nil {
+				return err
+			}
+			if confirmed, err = s.createSlot(ctx, conn); err != nil {
+				return err
+			}
 		}
 		if err := s.begun(ctx, conn, released); err != nil {
 			return err
 		}
 		raise(&s.acked, confirmed)
+		raise(&s.told, confirmed)
 		pos.Order = confirmed
 		s.tables, s.names, s.fault = chosen, slices.Clone(names), nil
-		if !exists || s.replay == nil {
-			s.replay = map[int]uint64{}
+		if !exists {
+			s.replay.forget()
 		}
 		for _, i := range anew {
-			s.replay[i] = 0
+			s.replay.set(i, 0)
 		}
 		s.heard.started.CompareAndSwap(0, s.cfg.Now().UnixMicro())
 		return nil
@@ -222,6 +228,17 @@ func (s *Source) createSlot(ctx context.Context, conn *pgx.Conn) (uint64, error)
 	return confirmed, err
 }
 
+// markBeginning writes the publication's comment, whose row tells later which tables are older
+// than the slot. Where the publication belongs to somebody else there is no such mark.
+func (s *Source) markBeginning(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "COMMENT ON PUBLICATION "+pgx.Identifier{s.slot}.Sanitize()+" IS 'Lienthong'")
+	var told *pgconn.PgError
+	if errors.As(err, &told) && told.Code == "42501" {
+		return nil
+	}
+	return err
+}
+
 // Acknowledge moves the slot: through the stream when it runs, which costs one
 // small message for any number of calls that come close together, else by a
 // statement.
@@ -242,10 +259,11 @@ func (s *Source) Acknowledge(ctx context.Context, pos lienthong.Position) error 
 			return nil // it sends what is acknowledged as it begins
 		}
 		confirmed, exists, err := s.slotState(ctx, conn)
-		if err != nil || !exists || confirmed >= pos.Order {
+		flushed := min(s.flushed(), pos.Order)
+		if err != nil || !exists || confirmed >= flushed {
 			return err
 		}
-		_, err = conn.Exec(ctx, "SELECT pg_replication_slot_advance($1, '0/0'::pg_lsn + $2::bigint)", s.slot, pos.Order)
+		_, err = conn.Exec(ctx, "SELECT pg_replication_slot_advance($1, '0/0'::pg_lsn + $2::bigint)", s.slot, flushed)
 		return err
 	})
 }
@@ -264,7 +282,9 @@ func (s *Source) Destroy(ctx context.Context) error {
 			return err
 		}
 		s.acked.Store(0)
-		s.tables, s.names, s.replay, s.fault = nil, nil, nil, nil
+		s.told.Store(0)
+		s.tables, s.names, s.fault = nil, nil, nil
+		s.replay.forget()
 		return nil
 	})
 }

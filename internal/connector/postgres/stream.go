@@ -74,6 +74,7 @@ func (s *Source) Stream(ctx context.Context, after lienthong.Position, sink conn
 		r.anew = anew
 		err := s.streamOnce(ctx, after, r)
 		r.mend.close()
+		s.replay.plan(0)
 		if errors.Is(err, errReopen) {
 			after = r.last
 			if tables, anew, err = s.reopened(r); err != nil {
@@ -326,7 +327,7 @@ func (s *Source) report(l *line, ask bool) error {
 	message[0] = 'd'
 	binary.BigEndian.PutUint32(message[1:], uint32(len(message)-1))
 	message[5] = 'r'
-	acked := s.acked.Load()
+	acked := s.flushed()
 	binary.BigEndian.PutUint64(message[6:], acked)
 	binary.BigEndian.PutUint64(message[14:], acked)
 	binary.BigEndian.PutUint64(message[22:], acked)

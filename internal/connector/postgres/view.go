@@ -117,6 +117,9 @@ func asShown(ctx context.Context, conn *pgx.Conn, started []*table) ([]*table, e
 // Table implements connector.Describer.
 func (v *view) Table(index int) connector.Table { return v.tables[index].Table }
 
+// Partial implements connector.Partial.
+func (v *view) Partial(index int) bool { return v.source.replay.open(index, v.position.Order) }
+
 func (v *view) Position() lienthong.Position { return v.position }
 func (v *view) Version() int64               { return v.version }
 
