@@ -25,7 +25,7 @@ var files embed.FS
 
 // sheets are joined into one style sheet in this order.
 func sheets() []string {
-	return []string{"layout.css", "overview.css", "database.css", "signin.css"}
+	return []string{"layout.css", "form.css", "overview.css", "database.css", "signin.css"}
 }
 
 // assets serves the embedded files under names that contain their digest, so
@@ -147,7 +147,17 @@ func (a *assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // parseTemplates prepares the pages in one language.
 func parseTemplates(w *words, bundle *assets) (*template.Template, error) {
-	parsed, err := template.New("").Funcs(w.functions(bundle)).Option("missingkey=error").ParseFS(files, "*.html")
+	set := template.New("").Funcs(w.functions(bundle)).Option("missingkey=error")
+	// The layout says which body it wants by name, which a template cannot.
+	set.Funcs(template.FuncMap{"body": func(page string, view any) (template.HTML, error) {
+		if set.Lookup(page) == nil {
+			page = "failure"
+		}
+		var b bytes.Buffer
+		err := set.ExecuteTemplate(&b, page, view)
+		return template.HTML(b.String()), err //nolint:gosec // made by the same engine, which has escaped it
+	}})
+	parsed, err := set.ParseFS(files, "*.html")
 	if err != nil {
 		return nil, fmt.Errorf("console: parse pages: %w", err)
 	}

@@ -1,12 +1,14 @@
 package console
 
-// catalogue is every text of the console that is not data, in both languages.
-// A test finds texts that are missing, unused or left in the other language.
-// Arguments (%s) are numbers and times already written in the language.
-func catalogue() map[string]Text {
+// sharedTexts are those of the frame and of what several areas show. Arguments (%s) are numbers
+// and times already written in the language.
+func sharedTexts() map[string]Text {
 	return map[string]Text{
 		"platform.name":     {"Liên thông", "Lienthong"},
 		"platform.subtitle": {"Nền tảng dữ liệu dùng chung của hệ thống chính trị", "The common data platform of the political system"},
+
+		"nav.title":    {"Khu vực", "Areas"},
+		"nav.overview": {"Tổng quan", "Overview"},
 
 		"layout.skip":     {"Đến nội dung chính", "Skip to the content"},
 		"layout.live":     {"Trực tiếp", "Live"},

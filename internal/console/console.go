@@ -30,8 +30,10 @@ import (
 type Config struct {
 	Source Source
 	Gate   Gate
-	Log    *slog.Logger     // default: discards
-	Now    func() time.Time // default time.Now
+	// Workplace is where people work; nil: the console shows figures only.
+	Workplace *Workplace
+	Log       *slog.Logger     // default: discards
+	Now       func() time.Time // default time.Now
 	// Secure is set when people reach the console over TLS: cookies are then bound to
 	// the host and never travel in the clear.
 	Secure bool
@@ -73,6 +75,9 @@ type tongue struct {
 func New(config Config) (*Console, error) {
 	if config.Source == nil || config.Gate == nil {
 		return nil, errors.New("console: Config needs a Source and a Gate")
+	}
+	if config.Workplace == nil {
+		config.Workplace = &Workplace{}
 	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
@@ -127,9 +132,11 @@ func (c *Console) routes() http.Handler {
 	pages := http.NewServeMux()
 	pages.Handle("GET /assets/{name}", c.assets)
 	pages.Handle("GET /favicon.ico", http.RedirectHandler(c.assets.URL("favicon.svg"), http.StatusFound))
-	pages.Handle("GET /{$}", c.member(c.overview))
-	pages.Handle("GET /database/{code}", c.member(c.database))
-	pages.Handle("POST /database/{code}/reconcile", c.form(c.member(c.reconcile).ServeHTTP))
+	for _, a := range areas() {
+		if a.shown(c) {
+			a.routes(c, pages)
+		}
+	}
 	pages.Handle("GET /events", c.member(c.events))
 	pages.Handle("GET /signin", http.HandlerFunc(c.signInPage))
 	pages.Handle("POST /signin", c.form(c.signIn))
@@ -139,6 +146,15 @@ func (c *Console) routes() http.Handler {
 
 	return c.secureHeaders(c.chooseLanguage(c.recoverPanics(pages)))
 }
+
+func (c *Console) overviewRoutes(pages *http.ServeMux) {
+	pages.Handle("GET /{$}", c.member(c.overview))
+	pages.Handle("GET /database/{code}", c.member(c.database))
+	pages.Handle("POST /database/{code}/reconcile", c.form(c.member(c.reconcile).ServeHTTP))
+}
+
+// overviewTexts stand among the shared ones: they came first.
+func overviewTexts() map[string]Text { return nil }
 
 // defaultTo fills a setting that was left at zero.
 func defaultTo[T comparable](setting *T, value T) {

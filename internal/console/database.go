@@ -67,7 +67,7 @@ func (c *Console) database(w http.ResponseWriter, r *http.Request, user User) {
 	words := c.tongues[languageOf(r.Context())].words
 	view := newDatabaseView(page, words)
 	view.chrome = c.chromeFor(w, r, &user)
-	view.Page = "database"
+	view.Page, view.Area = "database", "overview"
 	view.Title = words.text(page.Name)
 	_, can := c.config.Source.(Reconciler)
 	view.CanAsk = can && page.State != NotConnected

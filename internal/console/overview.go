@@ -45,7 +45,7 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request, user User) {
 	}
 	view := newOverviewView(overview)
 	view.chrome = c.chromeFor(w, r, &user)
-	view.Page = "overview"
+	view.Page, view.Area = "overview", "overview"
 	view.Stream = "/events?language=" + string(languageOf(r.Context()))
 	c.write(w, r, http.StatusOK, view)
 }

@@ -300,6 +300,17 @@ func TestCatalogue(t *testing.T) {
 	for _, kind := range []lienthong.BatchKind{lienthong.ShapeBatch, lienthong.SnapshotBatch, lienthong.ChangesBatch, lienthong.CheckpointBatch, lienthong.DigestBatch, lienthong.RepairBatch, lienthong.ReportBatch} {
 		add("batch", string(kind))
 	}
+	for _, a := range areas() {
+		add("nav", a.name)
+		if a.words == nil {
+			continue
+		}
+		for kind, values := range a.words() {
+			for _, value := range values {
+				add(kind, value)
+			}
+		}
+	}
 	pages, err := files.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)

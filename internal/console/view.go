@@ -48,6 +48,11 @@ const CodeUnknownDatabase = "database.unknown"
 type User struct {
 	Name string // empty: whoever holds the role
 	Role Text
+	// Account names the person in histories and in the rule of four eyes; Member is the organisation
+	// that the person acts for, Roles what for (see stewardship.Role). All empty: may look only.
+	Account string
+	Member  lienthong.MemberCode
+	Roles   []string
 }
 
 // Text is a text in both languages. When one is empty the other stands in.
