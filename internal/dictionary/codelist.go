@@ -13,6 +13,7 @@ type Code struct {
 	NameEn  string
 	From    int64    // first instant of validity, microseconds since 1970 UTC; math.MinInt64: always was
 	To      int64    // first instant after it; math.MaxInt64: still is
+	Parent  string   // the code above it, in a list with levels
 	Aliases []string // other ways to write it
 }
 
@@ -24,8 +25,14 @@ type CodeList struct {
 	NameEn  string
 	Source  string // legal basis or origin
 	Version string
+	From    int64 // validity of the list itself, as of its codes
+	To      int64
 	codes   []Code           // sorted by code, then by From
 	index   map[string]int32 // of the first entry of a code
+	links   []CodeLink       // sorted by From and instant
+	// linksBack are indexes into links, sorted by To and instant.
+	linksBack []int32
+	reference bool // made from the dated reference data, not written by hand
 }
 
 // newCodeList sorts the codes and builds the index.
@@ -42,7 +49,7 @@ func newCodeList(id, nameVi, nameEn, source, version string, codes []Code) *Code
 		}
 		return 0
 	})
-	list := &CodeList{ID: id, NameVi: nameVi, NameEn: nameEn, Source: source, Version: version, codes: codes}
+	list := &CodeList{ID: id, NameVi: nameVi, NameEn: nameEn, Source: source, Version: version, From: always, To: forever, codes: codes}
 	list.index = make(map[string]int32, len(codes))
 	for i := len(codes) - 1; i >= 0; i-- {
 		list.index[codes[i].Code] = int32(i)

@@ -104,7 +104,7 @@ func (c *compiler) column(m *ColumnMapping) {
 	}
 	element, known := c.dictionary.Element(m.Element)
 	if !known {
-		hint := "lienthong dictionary elements"
+		hint := "lienthong dictionary list"
 		if near := nearest(m.Element, c.dictionary.elementIDs()); near != "" {
 			hint = fmt.Sprintf("có phải %q? / did you mean %q?", near, near)
 		}
@@ -368,7 +368,7 @@ func (c *compiler) rules() {
 		}
 		if id := rule.Check.CodeList; id != "" {
 			if _, found := c.dictionary.CodeList(id); !found {
-				c.problems.add(rule.Line, "list.unknown", fmt.Sprintf("không có danh mục %q", id), fmt.Sprintf("there is no code list %q", id), "lienthong dictionary lists")
+				c.problems.add(rule.Line, "list.unknown", fmt.Sprintf("không có danh mục %q", id), fmt.Sprintf("there is no code list %q", id), "docs/dictionary.md")
 			}
 		}
 		c.mapper.rules = append(c.mapper.rules, *rule)

@@ -8,7 +8,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/lienthong/lienthong"
 )
@@ -25,44 +24,18 @@ type Edition struct {
 	Source    string `yaml:"source"`
 }
 
-// Element is a data element (phần tử dữ liệu): what one field means, whoever holds it.
-type Element struct {
-	ID           string         `yaml:"id"`   // "person.full_name"
-	Name         string         `yaml:"name"` // technical name, the field's name unless a mapping says otherwise
-	NameVi       string         `yaml:"name_vi"`
-	NameEn       string         `yaml:"name_en"`
-	Synonyms     []string       `yaml:"synonyms"` // other names that people give it, as columns are written: "ho_va_ten"
-	DefinitionVi string         `yaml:"definition_vi"`
-	DefinitionEn string         `yaml:"definition_en"`
-	Kind         lienthong.Kind `yaml:"kind"`
-	Format       string         `yaml:"format"`     // for people: "12 chữ số / 12 digits"
-	MaxLength    int            `yaml:"max_length"` // characters; 0: no limit, or set by a rule
-	CodeList     string         `yaml:"code_list"`  // the list that its values are codes of
-	Personal     bool           `yaml:"personal"`   // its values are personal data
-	Required     bool           `yaml:"required"`   // default; a mapping may override it
-	Identifier   bool           `yaml:"identifier"` // names or links what the record is about: must be 100 % correct
-	Rules        []Rule         `yaml:"rules"`      // Field is empty: filled in when a mapping is compiled
-	Source       string         `yaml:"source"`     // legal basis
-	Version      int            `yaml:"version"`
-	Line         int            `yaml:"-"`
-}
-
-// Domain is the part of the identifier before the dot: "person".
-func (e *Element) Domain() string {
-	domain, _, _ := strings.Cut(e.ID, ".")
-	return domain
-}
-
 // Dictionary is one edition of the common dictionary with its reference data.
 type Dictionary struct {
 	edition      Edition
+	domains      []Domain
 	elements     []Element // sorted by ID
 	byID         map[string]int
 	lists        []*CodeList // sorted by ID
 	listByID     map[string]*CodeList
 	translations map[string]*translation // by name: those of the lists that people write by hand
-	reference    reference
+	reference    *reference
 	files        fs.FS
+	places       map[string]string // where elements are written, for messages while loading
 }
 
 // Builtin is the edition inside the program.
@@ -76,31 +49,11 @@ func Builtin() (*Dictionary, error) {
 
 // file is the form of a YAML file of the dictionary; each has some of the parts.
 type file struct {
-	Dictionary *Edition   `yaml:"dictionary"`
-	Elements   []Element  `yaml:"elements"`
-	Lists      []listFile `yaml:"lists"`
-}
-
-type listFile struct {
-	ID        string     `yaml:"id"`
-	NameVi    string     `yaml:"name_vi"`
-	NameEn    string     `yaml:"name_en"`
-	Source    string     `yaml:"source"`
-	Version   string     `yaml:"version"`
-	ValidFrom string     `yaml:"valid_from"`
-	ValidTo   string     `yaml:"valid_to"`
-	Codes     []codeFile `yaml:"codes"`
-	Line      int        `yaml:"-"`
-}
-
-type codeFile struct {
-	Code      string   `yaml:"code"`
-	Vi        string   `yaml:"vi"`
-	En        string   `yaml:"en"`
-	Aliases   []string `yaml:"aliases"`
-	ValidFrom string   `yaml:"valid_from"`
-	ValidTo   string   `yaml:"valid_to"`
-	Line      int      `yaml:"-"`
+	Dictionary *Edition        `yaml:"dictionary"`
+	Domains    []Domain        `yaml:"domains"`
+	Defaults   elementDefaults `yaml:"defaults"`
+	Elements   []Element       `yaml:"elements"`
+	Lists      []listFile      `yaml:"lists"`
 }
 
 // Load reads a dictionary: *.yaml at the root, and reference/ with its manifest.
@@ -108,7 +61,7 @@ type codeFile struct {
 func Load(root fs.FS) (*Dictionary, error) {
 	d := &Dictionary{
 		byID: map[string]int{}, listByID: map[string]*CodeList{},
-		translations: map[string]*translation{}, files: root,
+		translations: map[string]*translation{}, files: root, reference: &reference{}, places: map[string]string{},
 	}
 	names, err := fs.Glob(root, "*.yaml")
 	if err != nil {
@@ -139,6 +92,7 @@ func Load(root fs.FS) (*Dictionary, error) {
 	if len(p.list) > 0 {
 		return nil, p.err()
 	}
+	d.places = nil
 	return d, nil
 }
 
@@ -147,61 +101,22 @@ func (d *Dictionary) take(p *problems, content *file) {
 	if content.Dictionary != nil {
 		d.edition = *content.Dictionary
 	}
+	for i := range content.Domains {
+		d.takeDomain(p, &content.Domains[i])
+	}
 	for i := range content.Elements {
 		element := &content.Elements[i]
-		switch {
-		case !strings.Contains(element.ID, ".") || !plainFieldName(element.Name):
-			p.add(element.Line, "element.name", fmt.Sprintf("phần tử %q: mã hoặc tên kỹ thuật không đúng dạng", element.ID), fmt.Sprintf("element %q: bad identifier or technical name", element.ID), "")
-		case element.NameVi == "" || element.NameEn == "" || element.DefinitionVi == "" || element.DefinitionEn == "" || element.Source == "" || element.Version < 1:
-			p.add(element.Line, "element.incomplete", fmt.Sprintf("phần tử %q thiếu tên, định nghĩa, nguồn hoặc phiên bản", element.ID), fmt.Sprintf("element %q lacks a name, definition, source or version", element.ID), "")
-		}
-		for r := range element.Rules {
-			rule := &element.Rules[r]
-			rule.check(p, rule.Line)
-			rule.Line = 0
-		}
+		content.Defaults.fill(element)
+		element.check(p, element.Line)
+		d.places[element.ID] = p.where(element.Line)
+		element.Line = 0
 		d.elements = append(d.elements, *element)
 	}
 	for i := range content.Lists {
-		d.takeList(p, &content.Lists[i])
+		list := content.Lists[i].build(p)
+		d.lists = append(d.lists, list)
+		d.translations[list.ID] = translationOf(list)
 	}
-}
-
-func (d *Dictionary) takeList(p *problems, list *listFile) {
-	if list.ID == "" || list.NameVi == "" || list.NameEn == "" || list.Source == "" || len(list.Codes) == 0 {
-		p.add(list.Line, "list.incomplete", fmt.Sprintf("danh mục %q thiếu tên, nguồn hoặc mã", list.ID), fmt.Sprintf("code list %q lacks a name, source or codes", list.ID), "")
-	}
-	codes := make([]Code, 0, len(list.Codes))
-	for i := range list.Codes {
-		c := &list.Codes[i]
-		from, okFrom := instantOf(c.ValidFrom, list.ValidFrom, always)
-		to, okTo := instantOf(c.ValidTo, list.ValidTo, forever)
-		if !okFrom || !okTo || from >= to {
-			p.add(c.Line, "list.date", fmt.Sprintf("mã %q: ngày hiệu lực không đúng", c.Code), fmt.Sprintf("code %q: bad dates of validity", c.Code), "yyyy-mm-dd")
-		}
-		if c.Code == "" || c.Vi == "" {
-			p.add(c.Line, "list.incomplete", "mã thiếu code hoặc tên", "a code lacks code or name", "")
-		}
-		codes = append(codes, Code{Code: c.Code, NameVi: c.Vi, NameEn: c.En, From: from, To: to, Aliases: c.Aliases})
-	}
-	built := newCodeList(list.ID, list.NameVi, list.NameEn, list.Source, list.Version, codes)
-	d.lists = append(d.lists, built)
-	d.translations[list.ID] = translationOf(built)
-}
-
-// instantOf reads a date as the instant at which it begins in Vietnam.
-func instantOf(own, inherited string, none int64) (int64, bool) {
-	if own == "" {
-		own = inherited
-	}
-	if own == "" {
-		return none, true
-	}
-	date, err := time.Parse(time.DateOnly, own)
-	if err != nil {
-		return 0, false
-	}
-	return date.UnixMicro() - vietnamOffset, true
 }
 
 // finish sorts, indexes and checks what refers to what.
@@ -214,22 +129,70 @@ func (d *Dictionary) finish(p *problems) {
 		}
 		d.listByID[list.ID] = list
 	}
-	rules := map[string]bool{}
 	for i := range d.elements {
 		element := &d.elements[i]
 		if _, twice := d.byID[element.ID]; twice {
-			p.add(0, "element.twice", fmt.Sprintf("phần tử %q có hai lần", element.ID), fmt.Sprintf("element %q stands twice", element.ID), "")
+			d.wrong(p, element, "element.twice", fmt.Sprintf("phần tử %q có hai lần", element.ID), fmt.Sprintf("element %q stands twice", element.ID), "")
 		}
 		d.byID[element.ID] = i
-		named := []string{element.CodeList}
-		for r := range element.Rules {
-			uniqueCode(p, rules, element.Rules[r].Code, 0)
-			named = append(named, element.Rules[r].Check.CodeList)
+	}
+	rules := map[string]bool{}
+	for i := range d.elements {
+		d.resolve(p, &d.elements[i], rules)
+	}
+}
+
+// wrong reports a problem of an element at the place where it is written.
+func (d *Dictionary) wrong(p *problems, element *Element, code, vi, en, hint string) {
+	where := d.places[element.ID]
+	if where == "" {
+		where = element.ID
+	}
+	p.list = append(p.list, &lienthong.Error{Code: code, Vi: vi, En: en, Where: where, Hint: hint})
+}
+
+// resolve checks that what an element refers to is there, and gives it the domain of its
+// prefix.
+func (d *Dictionary) resolve(p *problems, element *Element, rules map[string]bool) {
+	if element.Group == "" {
+		domain, _ := d.DomainOfPrefix(element.Domain())
+		element.Group = domain.ID
+	}
+	if _, known := d.DomainByID(element.Group); !known {
+		d.wrong(p, element, "element.group", fmt.Sprintf("phần tử %q không thuộc miền nào của từ điển", element.ID), fmt.Sprintf("element %q belongs to no domain of the dictionary", element.ID), "group: DOM-HUMAN")
+	}
+	for r := range element.Rules {
+		rule := &element.Rules[r]
+		if rule.Code != "" && rules[rule.Code] {
+			d.wrong(p, element, "rule.code", fmt.Sprintf("mã quy tắc %q viết hai lần", rule.Code), fmt.Sprintf("rule code %q stands twice", rule.Code), "")
 		}
-		for _, id := range named {
-			if id != "" && d.listByID[id] == nil {
-				p.add(0, "list.unknown", fmt.Sprintf("phần tử %q dùng danh mục %q không có", element.ID, id), fmt.Sprintf("element %q uses code list %q, which does not exist", element.ID, id), "")
-			}
+		rules[rule.Code] = true
+	}
+	for _, id := range element.lists() {
+		if d.listByID[id] == nil {
+			d.wrong(p, element, "list.unknown", fmt.Sprintf("phần tử %q dùng danh mục %q không có", element.ID, id), fmt.Sprintf("element %q uses code list %q, which does not exist", element.ID, id), "")
+		}
+	}
+	targets := make([]string, 0, len(element.Relations)+len(element.Related))
+	for _, relation := range element.Relations {
+		targets = append(targets, relation.Target)
+	}
+	for _, term := range element.Related {
+		if strings.Contains(term, ".") && !strings.Contains(term, " ") {
+			targets = append(targets, term)
+		}
+	}
+	for _, target := range targets {
+		if _, known := d.byID[target]; !known {
+			d.wrong(p, element, "element.unknown", fmt.Sprintf("phần tử %q nhắc tới %q không có", element.ID, target), fmt.Sprintf("element %q refers to %q, which does not exist", element.ID, target), "")
+		}
+	}
+	for _, unit := range []lienthong.MemberCode{element.Creator, element.Owner} {
+		if unit == "" || memberGroup(unit) {
+			continue
+		}
+		if _, known := d.Member(string(unit)); !known {
+			d.wrong(p, element, "element.unit", fmt.Sprintf("phần tử %q: không có cơ quan %q", element.ID, unit), fmt.Sprintf("element %q: there is no member %q", element.ID, unit), "G01, *provinces")
 		}
 	}
 }

@@ -11,6 +11,15 @@
 // before and after 1 July 2025, the databases, the tasks. A Dictionary never changes
 // after it was loaded and is safe for any number of goroutines.
 //
+// # Editions
+//
+// Published changes make a new edition: [Dictionary.With] applies them, says in
+// [Difference]s what is different and what of it breaks, and raises the versions.
+// [MarshalElement] and [ParseElement] carry an element through proposals, imports and
+// exports without loss; [Dictionary.Uses] lists the datasets that a change touches.
+//
+// # Definitions
+//
 // A [Definition] is what people agreed about one dataset; [ParseDefinition] reads it
 // from YAML. [Dictionary.Compile] binds it to the columns that the source really has and
 // gives a [Mapper], which turns source rows into rows of the [lienthong.Shape].
@@ -27,6 +36,7 @@
 //     them are; when only some are, its value cannot be known and it is Malformed, so that
 //     the row is held back instead of landing half a name. A source of such a
 //     dataset must deliver whole rows.
+//   - An edition is never changed: people who hold one keep what they have read.
 //   - Codes are looked up by (code, date). 3,246 of the 3,321 commune codes of today were
 //     in use before 1 July 2025 with certainty, most of them for another unit.
 //

@@ -108,7 +108,7 @@ func (m *ColumnMapping) check(p *problems, tables map[string]map[string]string) 
 		p.add(m.Line, "mapping.column", "columns có tên rỗng", "columns has an empty name", "")
 	}
 	if m.Element == "" {
-		p.add(m.Line, "mapping.element", "thiếu element", "element is missing", "lienthong dictionary elements")
+		p.add(m.Line, "mapping.element", "thiếu element", "element is missing", "lienthong dictionary list")
 	}
 	if m.Field != "" && (!plainFieldName(m.Field) || reservedField(m.Field)) {
 		p.add(m.Line, "mapping.field", fmt.Sprintf("tên trường %q không đúng dạng", m.Field), fmt.Sprintf("%q is not a field name", m.Field),

@@ -45,7 +45,7 @@ func (d *Dictionary) loadReference(p *problems, root fs.FS) {
 	for i := range m.Files {
 		l.open(root, &m.Files[i])
 	}
-	r := &d.reference
+	r := d.reference
 	r.version, r.sources = m.Version, m.Files
 	l.provinces(r)
 	l.members(r)
@@ -376,14 +376,47 @@ const (
 // communeList holds the codes of both times with their dates.
 func (r *reference) communeList() *CodeList {
 	codes := r.communeCodes(Reorganised(), true)
-	return newCodeList("commune", "Đơn vị hành chính cấp xã", "Units of the commune tier", unitsSource, r.version, codes)
+	list := newCodeList("commune", "Đơn vị hành chính cấp xã", "Units of the commune tier", unitsSource, r.version, codes)
+	list.reference = true
+	list.setLinks(r.communeLinks())
+	return list
+}
+
+// communeLinks are the links of the reference data whose old code is known, if only as one
+// of several.
+func (r *reference) communeLinks() []CodeLink {
+	links := make([]CodeLink, 0, len(r.byOld))
+	leaving, arriving := make(map[string]int, len(r.before)), make(map[string]int, len(r.today))
+	for _, key := range r.byOld {
+		leaving[key.code]++
+		arriving[r.links[key.link].NewCode]++
+	}
+	for _, key := range r.byOld {
+		link := &r.links[key.link]
+		made := CodeLink{
+			From: key.code, To: link.NewCode, At: Reorganised(), Kind: Renamed, Partial: link.Partial,
+			Sure: link.Match == ExactMatch, Note: link.Text,
+		}
+		switch {
+		case leaving[key.code] > 1 || link.Partial:
+			made.Kind = Split
+		case arriving[link.NewCode] > 1:
+			made.Kind = Merged
+		case key.code == link.NewCode && MatchKey(link.OldName) == MatchKey(link.NewName):
+			made.Kind = Unchanged
+		}
+		links = append(links, made)
+	}
+	return links
 }
 
 // communeBeforeList is the state just before 1 July 2025 as a closed list: it is
 // asked about values that say themselves that they are old, so it has no dates.
 func (r *reference) communeBeforeList() *CodeList {
 	codes := r.communeCodes(forever, false)
-	return newCodeList("commune_before", "Đơn vị hành chính cấp xã trước 01/7/2025", "Units of the commune tier before 1 July 2025", linksSource, r.version, codes)
+	list := newCodeList("commune_before", "Đơn vị hành chính cấp xã trước 01/7/2025", "Units of the commune tier before 1 July 2025", linksSource, r.version, codes)
+	list.reference = true
+	return list
 }
 
 // communeCodes merges the sorted units of before, valid until the instant, and those
@@ -418,7 +451,33 @@ func (r *reference) provinceList() *CodeList {
 		p := &r.provinces[i]
 		codes[i] = Code{Code: p.Code, NameVi: p.NameVi, NameEn: p.NameEn, From: p.From, To: p.To}
 	}
-	return newCodeList("province", "Tỉnh, thành phố", "Provinces", unitsSource, r.version, codes)
+	list := newCodeList("province", "Tỉnh, thành phố", "Provinces", unitsSource, r.version, codes)
+	list.reference = true
+	list.setLinks(r.provinceLinks())
+	return list
+}
+
+// provinceLinks: the mergers of 1 July 2025, and changes of name or type since.
+func (r *reference) provinceLinks() []CodeLink {
+	arriving := map[string]int{}
+	for i := range r.provinces {
+		arriving[r.provinces[i].MergedInto]++
+	}
+	var links []CodeLink
+	for i := range r.provinces {
+		p := &r.provinces[i]
+		switch {
+		case p.MergedInto != "":
+			link := CodeLink{From: p.Code, To: p.MergedInto, At: p.To, Kind: Merged, Sure: true}
+			if arriving[p.MergedInto] == 1 {
+				link.Kind = Unchanged
+			}
+			links = append(links, link)
+		case p.To != forever:
+			links = append(links, CodeLink{From: p.Code, To: p.Code, At: p.To, Kind: Renamed, Sure: true})
+		}
+	}
+	return links
 }
 
 // birthProvinceList holds the first three digits of personal numbers: the
@@ -430,5 +489,7 @@ func (r *reference) birthProvinceList() *CodeList {
 			codes = append(codes, Code{Code: "0" + p.Code, NameVi: p.NameVi, NameEn: p.NameEn, From: always, To: forever, Aliases: []string{withoutType(p.NameVi)}})
 		}
 	}
-	return newCodeList("birth_province", "Mã tỉnh trong số định danh cá nhân", "Provinces in personal numbers", "Thông tư 59/2021/TT-BCA, Phụ lục I", r.version, codes)
+	list := newCodeList("birth_province", "Mã tỉnh trong số định danh cá nhân", "Provinces in personal numbers", "Thông tư 59/2021/TT-BCA, Phụ lục I", r.version, codes)
+	list.reference = true
+	return list
 }

@@ -306,3 +306,15 @@ func (s *Store) AuditDone(ctx context.Context, upTo int64) error {
 	}
 	return nil
 }
+
+// FirstApplied is when the oldest batch of a stream that the ledger has landed; 0 when there is none.
+func (s *Store) FirstApplied(ctx context.Context, stream lienthong.Stream) (int64, error) {
+	var at int64
+	err := s.engine.reader().each(ctx, `SELECT l.applied_at FROM ledger l JOIN streams s ON s.no = l.stream
+		WHERE s.node = ? AND s.dataset = ? ORDER BY l.sequence LIMIT 1`, []any{stream.Node, stream.Dataset.String()},
+		func(scan scanFunc) error { return scan(&at) })
+	if err != nil {
+		return 0, fmt.Errorf("store: first batch of %s: %w", stream, err)
+	}
+	return at, nil
+}
