@@ -5,7 +5,7 @@ PACKAGES  = ./...
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test check unit fuzz bench-sync packages clean
+.PHONY: help demo build test check unit fuzz bench-sync bench-quality bench-linkage packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -30,6 +30,13 @@ fuzz: ## every fuzz target for ten seconds
 
 bench-sync: packages ## PostgreSQL, MariaDB and files to PostgreSQL beside native references; JSON lines
 	$(GO) run ./bench sync
+
+bench-quality: packages ## 20 and 30 checks of 5,000,000 rows beside DuckDB and PostgreSQL on the same rows; JSON lines
+	@./tools/packages.sh g++
+	$(GO) run ./bench quality
+
+bench-linkage: ## duplicates among 200,000 persons and 50,000 organisations of which the truth is known; JSON lines
+	$(GO) run ./bench linkage
 
 packages:
 	@./tools/packages.sh

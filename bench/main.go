@@ -11,6 +11,16 @@
 // figures to trust are CPU microseconds per row, of all processes of either side, and
 // their ratio; wall time depends on who else uses the machine. docs/benchmarks.md
 // explains them.
+//
+//	go run ./bench quality
+//
+// measures the checks of a register of persons, CSV to counts per rule, beside the same
+// checks as SQL in DuckDB and in PostgreSQL on the same rows, and fails when a count differs.
+//
+//	go run ./bench linkage
+//
+// measures how duplicates are found among generated persons and organisations of whom it
+// is known who is entered twice: time, memory, precision and recall.
 package main
 
 import (
@@ -41,7 +51,7 @@ func main() {
 // started again as the process that is measured.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to measure: sync")
+		return fmt.Errorf("say what to measure: sync, quality or linkage")
 	}
 	switch name, args := args[0], args[1:]; name {
 	case "sync":
@@ -63,10 +73,24 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			return err
 		}
 		return runSync(ctx, config)
+	case "quality":
+		config, err := parseQuality(args, stdout, stderr)
+		if err != nil {
+			return err
+		}
+		return runQuality(ctx, config)
+	case "quality-check":
+		return runQualityCheck(ctx, args, stdout, stderr)
+	case "linkage":
+		config, err := parseLinkage(args, stdout, stderr)
+		if err != nil {
+			return err
+		}
+		return runLinkage(ctx, config)
 	case "hub", "node":
 		return runRole(ctx, name, args, stdin, stdout, stderr)
 	default:
-		return fmt.Errorf("unknown measurement %q: sync", name)
+		return fmt.Errorf("unknown measurement %q: sync, quality or linkage", name)
 	}
 }
 

@@ -129,7 +129,7 @@ func (c *command) root() *cobra.Command {
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON where data is printed")
 	root.PersistentFlags().StringVar(&c.logLevel, "log-level", "warn", "debug, info, warn or error")
 	root.PersistentFlags().StringVar(&c.logFormat, "log-format", "text", "text or json")
-	root.AddCommand(c.demo(), c.hub(), c.node(), c.enrol(), c.signIn(), c.audit(), c.dictionary(), c.database(), c.dataset(), c.quarantine(), c.snapshot(), c.push(), c.feed(), c.bundle(), c.receipts(), c.version())
+	root.AddCommand(c.demo(), c.hub(), c.node(), c.enrol(), c.signIn(), c.account(), c.audit(), c.dictionary(), c.database(), c.dataset(), c.quarantine(), c.correct(), c.snapshot(), c.push(), c.feed(), c.bundle(), c.receipts(), c.version())
 	c.asked = root.CommandPath()
 	c.watch(root)
 	return root
@@ -206,6 +206,19 @@ func (c *command) demo() *cobra.Command {
 			config.Progress = c.progress()
 			config.Ready = func(link string) {
 				fmt.Fprintf(c.stderr, "Mở / open: %s\n(liên kết dùng một lần / one-time link; Ctrl-C để dừng / to stop)\n", link) //nolint:errcheck // a terminal
+			}
+			config.People = func(links []app.PersonLink) {
+				if config.Once {
+					return
+				}
+				fmt.Fprintln(c.stderr, "Đăng nhập theo vai trò / sign in by role:") //nolint:errcheck // a terminal
+				for _, l := range links {
+					var roles []string
+					for _, role := range l.Account.Roles {
+						roles = append(roles, string(role))
+					}
+					fmt.Fprintf(c.stderr, "  %-16s %-4s %-16s %s\n", l.Account.Title, l.Account.Member, strings.Join(roles, ","), l.Link) //nolint:errcheck // a terminal
+				}
 			}
 			if config.Once && !cmd.Flags().Changed("listen") {
 				config.Listen = "127.0.0.1:0"

@@ -45,6 +45,11 @@ type HubConfig struct {
 	// Console is the address of the web console. Plain HTTP on loopback, HTTPS with the hub's own
 	// certificate elsewhere. Default: 127.0.0.1:8080. "off" turns it off.
 	Console string `yaml:"console"`
+	// Public is the address under which the world reaches what is public: the identifiers of
+	// elements, schemas and the catalogue begin with it, so it never changes. Default: the console's, and /public.
+	Public string `yaml:"public"`
+	// Holidays is a file with working days and holidays that the program does not know yet: docs/tickets.md.
+	Holidays string `yaml:"holidays"`
 	// Metrics is the address for /metrics and /healthz. Default: off.
 	Metrics string `yaml:"metrics"`
 	// Postgres is the DSN of the record store. Default: SQLite files in Data.

@@ -43,6 +43,8 @@ type DemoConfig struct {
 	Progress func(what string, done, total int)
 	// Ready hears of the console's one-time link.
 	Ready func(signIn string)
+	// People hears of the one-time links of those who work in the demo.
+	People func([]PersonLink)
 }
 
 // Summary is what the demo proves, in the form that `demo --once --json` prints.
@@ -190,6 +192,9 @@ func StartDemo(ctx context.Context, config DemoConfig) (_ *Demo, err error) {
 			return nil, err
 		}
 		config.Ready(link)
+	}
+	if err := d.invitePeople(ctx); err != nil {
+		return nil, err
 	}
 	if err := d.generate(ctx); err != nil {
 		return nil, err

@@ -88,6 +88,9 @@ func TestDemo_FindsWhatIsPlanted(t *testing.T) {
 				}
 				compareWithTruth(ctx, t, d)
 			})
+			if engine == "sqlite" {
+				t.Run("workplace", func(t *testing.T) { checkWorkplace(ctx, t, d) })
+			}
 			t.Run("nothing personal gets out", func(t *testing.T) { searchEverywhere(ctx, t, d, log) })
 		})
 	}

@@ -50,11 +50,15 @@ func (g *gate) Session(ctx context.Context, session string) (console.User, bool)
 	if err != nil || !ok {
 		return console.User{}, false
 	}
-	user := console.User{Name: subject, Role: console.Text{Vi: "Quản trị", En: "Administrator"}}
 	if subject == administrator {
-		user.Name = "" // a role, not a person: shown in the reader's language
+		// A role, not a person: shown in the reader's language. It decides nothing that needs a person's name.
+		return console.User{Role: console.Text{Vi: "Quản trị", En: "Administrator"}}, true
 	}
-	return user, true
+	account, found := g.hub.account(ctx, subject)
+	if !found {
+		return console.User{}, false
+	}
+	return account.user(), true
 }
 
 // SignOut implements console.Gate.

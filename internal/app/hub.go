@@ -56,6 +56,8 @@ type Hub struct {
 	store     *store.Store
 	audit     *audit.Log
 	bus       *bus.Hub
+	words     *dictionary.Dictionary // the edition inside the program
+	workplace *workplace
 	monitor   *monitor
 	gate      *gate
 	meters    *telemetry.Meters
@@ -114,6 +116,7 @@ func StartHub(ctx context.Context, config *HubConfig, parts HubParts) (_ *Hub, e
 	if err != nil {
 		return nil, err
 	}
+	h.words = words
 	definitions, err := loadDefinitions(config.path, config.Definitions)
 	if err != nil {
 		return nil, err
@@ -173,6 +176,10 @@ func StartHub(ctx context.Context, config *HubConfig, parts HubParts) (_ *Hub, e
 		return nil, err
 	}
 
+	if h.workplace, err = openWorkplace(ctx, h, recordKey); err != nil {
+		return nil, err
+	}
+
 	// The road in: links, inbox, landing.
 	linkTLS, err := h.identity.ServerTLS(func(peer trust.NodeID) error {
 		if !directory.Active(peer) {
@@ -228,6 +235,8 @@ func StartHub(ctx context.Context, config *HubConfig, parts HubParts) (_ *Hub, e
 	run("statuses", func(ctx context.Context) error { return h.bus.Statuses(ctx, h.monitor.status(nodeVerifier{directory})) })
 	run("rules", h.monitor.runSetRules)
 	run("audit check", h.monitor.checkAudit)
+	run("workplace", h.workplace.run)
+	run("examinations", h.workplace.examine)
 	run("renewals", h.renewals)
 	run("passed receipts", func(ctx context.Context) error { return h.bus.Heard(ctx, h.heard) })
 	if h.upstream != nil {
@@ -290,7 +299,11 @@ func (h *Hub) open(ctx context.Context) error {
 	}
 	secure := !loopback(h.config.Console)
 	h.gate = &gate{store: h.store, hub: h}
-	pages, err := console.New(console.Config{Source: h.monitor, Gate: h.gate, Log: h.log, Now: h.now, Secure: secure})
+	place, err := h.workplace.console()
+	if err != nil {
+		return err
+	}
+	pages, err := console.New(console.Config{Source: h.monitor, Gate: h.gate, Workplace: place, Log: h.log, Now: h.now, Secure: secure})
 	if err != nil {
 		return err
 	}

@@ -8,12 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/http/cookiejar"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -268,41 +265,14 @@ func pages(ctx context.Context, t *testing.T, d *Demo) [][]byte {
 	return texts
 }
 
-// signedIn follows a one-time link.
+// signedIn follows a one-time link of the administrator.
 func signedIn(ctx context.Context, t *testing.T, h *Hub) (*http.Client, string) {
 	t.Helper()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	client := &http.Client{Jar: jar, Transport: transport}
 	link, err := h.SignInURL(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	page := read(ctx, t, client, link)
-	form := url.Values{}
-	for _, input := range regexp.MustCompile(`name="(form|token)" value="([^"]+)"`).FindAllSubmatch(page, -1) {
-		form.Set(string(input[1]), string(input[2]))
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, h.ConsoleURL()+"/signin", strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	answer, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := answer.Body.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if answer.StatusCode != http.StatusOK || answer.Request.URL.Path != "/" {
-		t.Fatalf("sign-in ends at %s with %d", answer.Request.URL.Path, answer.StatusCode)
-	}
-	return client, h.ConsoleURL()
+	return followLink(ctx, t, h, link), h.ConsoleURL()
 }
 
 func read(ctx context.Context, t *testing.T, client *http.Client, address string) []byte {

@@ -64,6 +64,7 @@ type streamView struct {
 	changes   int64
 	batches   int64
 	firstSeen time.Time
+	since     int64 // when the first batch landed, microseconds
 }
 
 type nodeView struct {
@@ -135,6 +136,9 @@ func (m *monitor) load(ctx context.Context) error {
 	for _, s := range states {
 		v := m.view(s.Stream)
 		v.state = s
+		if v.since, err = m.hub.store.FirstApplied(ctx, s.Stream); err != nil {
+			return err
+		}
 		shapes, err := m.hub.store.Shapes(ctx, s.Stream.Dataset)
 		if err != nil {
 			return err
@@ -254,6 +258,9 @@ func (m *monitor) observe(e landing.Event) {
 	v := m.view(h.Stream)
 	m.stale = true
 	v.batches++
+	if v.since == 0 {
+		v.since = now.UnixMicro()
+	}
 	v.landed += int64(e.Applied.Landed)
 	s := v.slot(now)
 	s.rows += int64(e.Applied.Landed)

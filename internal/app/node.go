@@ -162,6 +162,9 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 	n.bus.Reclass()
 	n.databaseCommands()
 	n.bundleCommands()
+	if err := n.correctCommands(); err != nil {
+		return nil, err
+	}
 	stop, err := n.local.open(ctx, config.Data)
 	if err != nil {
 		return nil, err

@@ -122,20 +122,29 @@ func invite(ctx context.Context, config *HubConfig, bloc, member, node string, l
 
 // SignInLink makes a one-time sign-in link beside a hub that may be running.
 func SignInLink(ctx context.Context, config *HubConfig) (string, error) {
+	return beside(ctx, config, func(h *Hub) (string, error) { return h.SignInURL(ctx) })
+}
+
+// beside does something with the store and the doors of a hub that may be running.
+func beside[T any](ctx context.Context, config *HubConfig, do func(*Hub) (T, error)) (T, error) {
+	var none T
 	config.complete()
 	if config.Console == "off" {
-		return "", &lienthong.Error{
+		return none, &lienthong.Error{
 			Code: "console.off", Where: config.path, Vi: "trung tâm này không mở giao diện web", En: "this hub has no console",
 			Hint: "đặt console: 127.0.0.1:8080 rồi khởi động lại / set console: 127.0.0.1:8080 and start again",
 		}
 	}
+	words, err := dictionary.Builtin()
+	if err != nil {
+		return none, err
+	}
 	records, err := openStore(ctx, config, HubParts{})
 	if err != nil {
-		return "", err
+		return none, err
 	}
 	defer func() { _ = records.Close() }()
-	h := &Hub{config: config, store: records, now: time.Now, consoleAddr: config.Console}
-	return h.SignInURL(ctx)
+	return do(&Hub{config: config, store: records, words: words, now: time.Now, consoleAddr: config.Console})
 }
 
 // VerifyLog checks the audit log of a data directory offline: from its files and

@@ -20,6 +20,12 @@ type area struct {
 func areas() []area {
 	return []area{
 		{name: "overview", path: "/", shown: func(*Console) bool { return true }, routes: (*Console).overviewRoutes, texts: overviewTexts},
+		dictionaryArea(),
+		registerArea(),
+		workArea(),
+		assessmentArea(),
+		ticketsArea(),
+		questionsArea(),
 	}
 }
 

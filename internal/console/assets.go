@@ -25,7 +25,7 @@ var files embed.FS
 
 // sheets are joined into one style sheet in this order.
 func sheets() []string {
-	return []string{"layout.css", "form.css", "overview.css", "database.css", "signin.css"}
+	return []string{"layout.css", "form.css", "overview.css", "database.css", "signin.css", "register.css", "tickets.css", "questions.css", "assessment.css"}
 }
 
 // assets serves the embedded files under names that contain their digest, so
@@ -75,6 +75,9 @@ func newAssets() (*assets, error) {
 	})
 	if missing != "" {
 		return nil, fmt.Errorf("console: the style sheet names %q, which is not embedded", missing)
+	}
+	if err := a.add("sheet.css", sheetStyle()); err != nil {
+		return nil, err
 	}
 	return a, a.add("console.css", []byte(resolved))
 }

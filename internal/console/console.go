@@ -137,6 +137,12 @@ func (c *Console) routes() http.Handler {
 			a.routes(c, pages)
 		}
 	}
+	if exports := c.config.Workplace.Exports; exports != nil {
+		pages.Handle("GET /exports/", c.member(func(w http.ResponseWriter, r *http.Request, _ User) { exports.ServeHTTP(w, r) }))
+	}
+	if public := c.config.Workplace.Public; public != nil {
+		pages.Handle("GET /public/", public)
+	}
 	pages.Handle("GET /events", c.member(c.events))
 	pages.Handle("GET /signin", http.HandlerFunc(c.signInPage))
 	pages.Handle("POST /signin", c.form(c.signIn))

@@ -35,8 +35,11 @@ func (c *Console) failWith(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.As(err, &coded) {
 		page.Code, page.Where, page.Hint = coded.Code, coded.Where, coded.Hint
 		page.Text = Text{Vi: coded.Vi, En: coded.En}
-		if coded.Code == CodeUnknownDatabase {
+		switch coded.Code {
+		case CodeUnknownDatabase, "catalog.unknown", "stewardship.unknown":
 			status = http.StatusNotFound
+		case "catalog.foreign", "catalog.attest":
+			status = http.StatusForbidden
 		}
 	}
 	if status == http.StatusInternalServerError {

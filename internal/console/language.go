@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lienthong/lienthong"
+	"github.com/lienthong/lienthong/internal/stewardship"
 )
 
 // Language is a language of the console.
@@ -46,27 +47,39 @@ func newWords(language Language, now func() time.Time) *words {
 // functions are what templates may call.
 func (w *words) functions(bundle *assets) template.FuncMap {
 	return template.FuncMap{
-		"t":          w.say,
-		"text":       w.text,
-		"number":     w.number,
-		"rate":       w.rate,
-		"percent":    w.percent,
-		"lag":        w.duration,
-		"clock":      w.clock,
-		"moment":     w.moment,
-		"short":      short,
-		"grade":      grade,
-		"word":       w.word,
-		"hint":       w.hint,
-		"asset":      bundle.URL,
-		"language":   func() Language { return w.language },
-		"spark":      sparkline,
-		"share":      share,
-		"six":        sixCriteria,
-		"perfect":    func(parts []Part) []Part { return partsAt100(parts, true) },
-		"imperfect":  func(parts []Part) []Part { return partsAt100(parts, false) },
-		"weight":     w.weight,
-		"unverified": func(confidence string) bool { return confidence != "A" },
+		"t":           w.say,
+		"text":        w.text,
+		"number":      w.number,
+		"rate":        w.rate,
+		"percent":     w.percent,
+		"lag":         w.duration,
+		"clock":       w.clock,
+		"moment":      w.moment,
+		"short":       short,
+		"grade":       grade,
+		"word":        w.word,
+		"hint":        w.hint,
+		"asset":       bundle.URL,
+		"language":    func() Language { return w.language },
+		"spark":       sparkline,
+		"share":       share,
+		"six":         sixCriteria,
+		"perfect":     func(parts []Part) []Part { return partsAt100(parts, true) },
+		"imperfect":   func(parts []Part) []Part { return partsAt100(parts, false) },
+		"weight":      w.weight,
+		"instant":     func(micros int64) time.Time { return time.UnixMicro(micros) },
+		"date":        w.dateOf,
+		"both":        func(vi, en string) Text { return Text{Vi: vi, En: en} },
+		"input":       inputOf,
+		"flagWords":   flagWords,
+		"bothOf":      textOf,
+		"roleWord":    func(role stewardship.Role) Text { return textOf(role.Word()) },
+		"stateWord":   func(state stewardship.State) Text { return textOf(state.Word()) },
+		"verdictWord": verdictWord,
+		"verdicts":    stewardship.Verdicts,
+		"unitChoice":  unitChoice,
+		"withForm":    withForm,
+		"unverified":  func(confidence string) bool { return confidence != "A" },
 	}
 }
 
@@ -255,6 +268,18 @@ func (w *words) moment(at time.Time) string {
 		return local.Format("2 Jan 2006 15:04:05")
 	}
 	return local.Format("02/01/2006 15:04:05")
+}
+
+// dateOf is the day in Viet Nam of an instant in microseconds; empty for the beginning and the end
+// of time.
+func (w *words) dateOf(at int64) string {
+	if at == math.MinInt64 || at == math.MaxInt64 || at == 0 {
+		return ""
+	}
+	if w.language == English {
+		return time.UnixMicro(at).In(w.zone).Format("2 Jan 2006")
+	}
+	return time.UnixMicro(at).In(w.zone).Format("02/01/2006")
 }
 
 // short shows enough of a digest to compare it by eye.

@@ -16,8 +16,9 @@ import (
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; " +
 	"img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// maxForm is more than any form of ours needs.
-const maxForm = 16 << 10
+// maxForm is more than any form of ours needs: a register entry with hundreds of datasets, of which each letter
+// may take nine characters on its way.
+const maxForm = 1 << 20
 
 // secureHeaders sets what every answer carries, whoever asks.
 func (c *Console) secureHeaders(next http.Handler) http.Handler {

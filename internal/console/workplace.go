@@ -7,6 +7,7 @@ import (
 
 	"github.com/lienthong/lienthong/internal/address"
 	"github.com/lienthong/lienthong/internal/assessment"
+	"github.com/lienthong/lienthong/internal/calendar"
 	"github.com/lienthong/lienthong/internal/catalog"
 	"github.com/lienthong/lienthong/internal/dictionary"
 	"github.com/lienthong/lienthong/internal/linkage"
@@ -21,14 +22,20 @@ import (
 type Workplace struct {
 	Dictionary  func() *dictionary.Dictionary // the edition in force
 	Definitions func() []*dictionary.Definition
+	Editions    *stewardship.Editions
 	Desk        *stewardship.Desk // elements, code lists, register entries, mappings
 	Register    *catalog.Register // of databases
 	Tickets     *ticket.Desk      // findings that owners put right
-	Addresses   *address.Queue    // questions that only people can answer
-	Identities  *linkage.Queue    // likewise
-	Answers     *assessment.Desk  // what people say about readiness
-	Assessor    Assessor          // where every database stands
-	Trend       *quality.Trend    // quality by day
+	// Calendar is the working days that tickets are counted by. Default: those inside the program.
+	Calendar *calendar.Calendar
+	// RowsCommand is what an owner types at the own node to get the workbook with the rows of a ticket,
+	// because their values never come to the hub. Nil, or empty: there is no such command.
+	RowsCommand func(*ticket.Ticket) string
+	Addresses   *address.Queue   // questions that only people can answer
+	Identities  *linkage.Queue   // likewise
+	Answers     *assessment.Desk // what people say about readiness
+	Assessor    Assessor         // where every database stands
+	Trend       *quality.Trend   // quality by day
 	// Exports serves dictionary and catalogue in other people's formats below /exports/, to those who are
 	// signed in; Public serves those among them that everybody may have, below /public/.
 	Exports, Public http.Handler

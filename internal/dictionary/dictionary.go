@@ -36,6 +36,7 @@ type Dictionary struct {
 	reference    *reference
 	files        fs.FS
 	places       map[string]string // where elements are written, for messages while loading
+	names        lazyNames         // for proposals
 }
 
 // Builtin is the edition inside the program.

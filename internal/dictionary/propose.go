@@ -3,11 +3,10 @@ package dictionary
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/lienthong/lienthong"
 )
@@ -15,7 +14,7 @@ import (
 // ColumnSample is what is known of a source column when a mapping is proposed.
 type ColumnSample struct {
 	lienthong.Column
-	// Values are some dozens of its values as text, nulls left out. They are looked at and
+	// Values are some dozens of its values as text, nulls left out. They are counted and
 	// forgotten: no proposal, message or log holds one.
 	Values []string
 }
@@ -24,6 +23,7 @@ type ColumnSample struct {
 type Proposal struct {
 	Column     string
 	Element    string // empty: no element fits, the column flows as it is, unmapped
+	Kind       MappingRelation
 	Transforms []string
 	Confidence float64 // 0 to 1; of the element, or of the best one that was not good enough
 	ReasonVi   string
@@ -37,314 +37,316 @@ type Candidate struct {
 	Confidence float64
 }
 
-// proposeFrom is the confidence from which a proposal names an element. Below it a
-// wrong mapping would do more harm, by holding back good rows, than a missing one.
-const proposeFrom = 0.6
+// MappingRelation says how a column stands to the element that it is mapped to.
+type MappingRelation string
+
+// The relations.
+const (
+	ExactMapping    MappingRelation = "exact"
+	NarrowerMapping MappingRelation = "narrower" // the column means less: the element of somebody in a role
+	BroaderMapping  MappingRelation = "broader"  // the column also has values that the element does not admit
+	DerivedMapping  MappingRelation = "derived"  // the values become the element's by translation
+	NoMapping       MappingRelation = "none"
+)
+
+// MappingRelations lists them.
+func MappingRelations() []MappingRelation {
+	return []MappingRelation{ExactMapping, NarrowerMapping, BroaderMapping, DerivedMapping, NoMapping}
+}
+
+// Words name a relation for people.
+func (r MappingRelation) Words() (vi, en string) {
+	switch r {
+	case ExactMapping:
+		return "đúng phần tử", "exact"
+	case NarrowerMapping:
+		return "hẹp hơn phần tử", "narrower"
+	case BroaderMapping:
+		return "rộng hơn phần tử", "broader"
+	case DerivedMapping:
+		return "suy ra bằng chuyển đổi", "derived"
+	case NoMapping:
+		return "không ánh xạ", "none"
+	}
+	return string(r), string(r)
+}
+
+const (
+	// proposeFrom is the confidence from which a proposal names an element. Below it a
+	// wrong mapping would do more harm, by holding back good rows, than a missing one.
+	proposeFrom  = 0.6
+	enoughValues = 5    // from so many on, values can refuse a name
+	valuesRefuse = 0.6  // a smaller share of fitting values refuses the element
+	admits       = 0.95 // a smaller share: the column means more than the element
+	worthNaming  = 0.3  // as a candidate
+	clearly      = 0.04 // by so much the best must lead where its name is not the element's own
+	nearBest     = 0.15 // a column takes no element that is so much less likely than its best
+)
 
 // Propose names an element for every column where one fits: by the column's name in
-// Vietnamese or English, abbreviated or without diacritics; by its kind; and by whether its
-// values pass the element's own checks. An element is proposed once in a table.
+// Vietnamese or English, abbreviated, run together or without diacritics; by what the table and
+// the columns before are about; by its kind and length; and by whether its values pass the
+// element's own checks. An element is proposed once in a table.
 func (d *Dictionary) Propose(table string, columns []ColumnSample) []Proposal {
-	p := proposer{dictionary: d, now: time.Now().UnixMicro(), tableWords: words(table)}
-	type scored struct {
-		column, element int
-		fit
+	p := proposer{dictionary: d, index: d.nameIndex(), now: time.Now().UnixMicro()}
+	if _, plain, has := strings.Cut(table, "."); has {
+		table = plain
 	}
-	var all []scored
-	for c, column := range columns {
-		for e, element := range d.elements {
-			if f, possible := p.fit(&column, &element); possible {
-				all = append(all, scored{c, e, f})
+	for _, reading := range p.index.columnReadings(table) {
+		p.table = append(p.table, reading...)
+	}
+	p.table = append(p.table, p.index.repeated(columns)...)
+	fits := make([][]fit, len(columns))
+	values := make([]*columnValues, len(columns))
+	var before []string
+	for c := range columns {
+		values[c] = d.look(&columns[c], p.now)
+		readings := p.index.columnReadings(columns[c].Name)
+		var surroundings []string
+		if len(before) > 0 && slices.ContainsFunc(readings, dependent) {
+			surroundings = before
+		}
+		fits[c] = p.fits(&columns[c], readings, surroundings, values[c])
+		for _, reading := range readings {
+			if slices.ContainsFunc(reading, documentWord) {
+				before = slices.DeleteFunc(slices.Clone(reading), func(w string) bool { return !documentWord(w) })
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b scored) int { return cmp.Compare(b.confidence, a.confidence) })
-	proposals := make([]Proposal, len(columns))
-	for c := range columns {
-		proposals[c] = Proposal{Column: columns[c].Name, ReasonVi: "không phần tử nào hợp với tên và giá trị", ReasonEn: "no element fits the name and the values"}
+	p.favour(fits)
+	return p.choose(columns, values, fits)
+}
+
+type proposer struct {
+	dictionary *Dictionary
+	index      *nameIndex
+	now        int64
+	table      []string // what the table is about
+}
+
+// documentWord is what a later "date of issue" may belong to.
+func documentWord(word string) bool {
+	switch word {
+	case "@dinhdanh", "@cmnd", "@gcn", "@mst", "phep", "@hochieu", "@vanbang", "quyet", "@hopdong":
+		return true
 	}
-	taken := map[int]bool{}
-	for _, s := range all {
-		proposal := &proposals[s.column]
-		switch {
-		case proposal.Element == "" && !taken[s.element] && s.confidence >= proposeFrom:
-			taken[s.element] = true
-			proposal.Element, proposal.Confidence, proposal.Transforms = d.elements[s.element].ID, s.confidence, s.transforms
-			proposal.ReasonVi, proposal.ReasonEn = s.reasonVi, s.reasonEn
-		case len(proposal.Candidates) < 3:
-			proposal.Candidates = append(proposal.Candidates, Candidate{d.elements[s.element].ID, s.confidence})
-			if proposal.Element == "" {
-				proposal.Confidence = max(proposal.Confidence, s.confidence)
+	return false
+}
+
+// dependent names say something of what was named before them.
+func dependent(reading []string) bool {
+	return !slices.ContainsFunc(reading, func(w string) bool {
+		switch w {
+		case "@ngaycap", "@noicap", "ngay", "noi", "cap", "het", "han", "co", "quan":
+			return false
+		}
+		return true
+	})
+}
+
+// fit is how well an element suits a column.
+type fit struct {
+	element            int
+	naming             naming
+	confidence         float64
+	share              float64
+	outcome            outcome
+	transforms         []string
+	refused            bool
+	reasonVi, reasonEn string
+}
+
+// fits scores the elements whose names have something in common with the column's, best first.
+func (p *proposer) fits(column *ColumnSample, readings [][]string, before []string, values *columnValues) []fit {
+	var all []fit
+	for e, n := range p.index.match(readings, p.table, before) {
+		element := &p.dictionary.elements[e]
+		if n.score < worthNaming || routeBetween(column.Kind, element.Kind) == routeNone || tooShort(column, element) {
+			continue
+		}
+		all = append(all, p.fit(element, e, n, values))
+	}
+	sortFits(all)
+	return all
+}
+
+func sortFits(fits []fit) {
+	slices.SortFunc(fits, func(a, b fit) int {
+		return cmp.Or(cmp.Compare(b.confidence, a.confidence), cmp.Compare(b.naming.score, a.naming.score), cmp.Compare(a.element, b.element))
+	})
+}
+
+// fit weighs the name by the values.
+func (p *proposer) fit(element *Element, at int, n naming, values *columnValues) fit {
+	f := fit{element: at, naming: n, confidence: n.score}
+	f.reasonVi, f.reasonEn = fmt.Sprintf("tên giống %q", n.called), fmt.Sprintf("named like %q", n.called)
+	if values.Values == 0 {
+		f.share = 1
+		f.confidence *= 0.95
+		f.reasonVi, f.reasonEn = f.reasonVi+", chưa có giá trị để so", f.reasonEn+", no values to compare"
+		return f
+	}
+	f.outcome = values.test(element)
+	f.share = f.outcome.share(values.Values)
+	f.transforms = append(values.tidying(), f.outcome.transforms...)
+	switch {
+	case values.refused(element):
+		f.refused = true
+	case !f.outcome.telling:
+		f.confidence *= 0.97
+		return f
+	case values.Values >= enoughValues && f.share < valuesRefuse:
+		f.refused = true
+	case f.outcome.strict:
+		f.confidence = f.share * (n.score + (1-n.score)*0.35)
+	default:
+		f.confidence = f.share * (n.score + (1-n.score)*0.1)
+	}
+	f.reasonVi += fmt.Sprintf("; %.0f %% giá trị mẫu hợp với phần tử", 100*f.share)
+	f.reasonEn += fmt.Sprintf("; %.0f %% of sampled values fit the element", 100*f.share)
+	return f
+}
+
+// tooShort tells that the column cannot hold the element's values: varchar(9) for twelve digits.
+func tooShort(column *ColumnSample, element *Element) bool {
+	if column.Kind != lienthong.Text {
+		return false
+	}
+	_, inside, has := strings.Cut(column.SourceType, "(")
+	inside, _, _ = strings.Cut(inside, ")")
+	length, err := strconv.Atoi(strings.TrimSpace(inside))
+	if !has || err != nil || length <= 0 {
+		return false
+	}
+	return slices.ContainsFunc(element.Rules, func(r Rule) bool { return r.Check.Digits > length })
+}
+
+// favour prefers, among equals, elements of the domain that the table is about.
+func (p *proposer) favour(fits [][]fit) {
+	domains := map[string]float64{}
+	for _, of := range fits {
+		if len(of) == 0 || of[0].refused || of[0].naming.score < 0.9 {
+			continue
+		}
+		tied := 0
+		for tied < len(of) && of[tied].confidence > of[0].confidence-0.001 {
+			tied++
+		}
+		for _, f := range of[:tied] {
+			domains[p.dictionary.elements[f.element].Domain()] += 1 / float64(tied)
+		}
+	}
+	most := 0.0
+	for _, n := range domains {
+		most = max(most, n)
+	}
+	if most == 0 {
+		return
+	}
+	for _, of := range fits {
+		for i := range of {
+			of[i].confidence += 0.05 * domains[p.dictionary.elements[of[i].element].Domain()] / most * of[i].naming.score
+		}
+		sortFits(of)
+	}
+}
+
+// calibrated turns a score into the share of proposals with that score that are right, as measured on the half of
+// the labelled set that the assistant was tuned with.
+func calibrated(score float64) float64 {
+	points := [...][2]float64{{0, 0}, {0.3, 0.05}, {0.5, 0.2}, {0.6, 0.4}, {0.75, 0.7}, {0.9, 0.92}, {1, 0.98}, {1.1, 0.99}}
+	for i := 1; i < len(points); i++ {
+		if from, to := points[i-1], points[i]; score <= to[0] {
+			return from[1] + (to[1]-from[1])*max(0, score-from[0])/(to[0]-from[0])
+		}
+	}
+	return points[len(points)-1][1]
+}
+
+// choose gives every element to the column that it suits best.
+func (p *proposer) choose(columns []ColumnSample, values []*columnValues, fits [][]fit) []Proposal {
+	type pair struct{ column, rank int }
+	var order []pair
+	proposals := make([]Proposal, len(columns))
+	for c, of := range fits {
+		proposals[c] = p.without(columns[c].Name, values[c], of)
+		for i := range of {
+			if of[i].refused {
+				continue
+			}
+			if i == p.first(of) {
+				if of[i].naming.score < 0.9 && i+1 < len(of) && !of[i+1].refused && of[i].confidence-of[i+1].confidence < clearly {
+					of[i].confidence *= 0.8 // several are as likely
+				}
+				proposals[c].Confidence = calibrated(of[i].confidence)
+			}
+			order = append(order, pair{c, i})
+		}
+	}
+	slices.SortStableFunc(order, func(a, b pair) int {
+		return cmp.Compare(fits[b.column][b.rank].confidence, fits[a.column][a.rank].confidence)
+	})
+	taken := map[int]int{}
+	for _, o := range order {
+		f, proposal := &fits[o.column][o.rank], &proposals[o.column]
+		if confidence := calibrated(f.confidence); proposal.Element != "" || confidence < proposeFrom || confidence < proposal.Confidence-nearBest {
+			continue
+		}
+		if other, gone := taken[f.element]; gone {
+			if o.rank == p.first(fits[o.column]) {
+				id := p.dictionary.elements[f.element].ID
+				proposal.ReasonVi = fmt.Sprintf("phần tử %s đã hợp với cột %q hơn", id, columns[other].Name)
+				proposal.ReasonEn = fmt.Sprintf("element %s suits column %q better", id, columns[other].Name)
+			}
+			continue
+		}
+		taken[f.element] = o.column
+		p.take(proposal, f)
+	}
+	for c, of := range fits {
+		for i := range of {
+			id := p.dictionary.elements[of[i].element].ID
+			if !of[i].refused && id != proposals[c].Element && len(proposals[c].Candidates) < 3 {
+				proposals[c].Candidates = append(proposals[c].Candidates, Candidate{id, calibrated(of[i].confidence)})
 			}
 		}
 	}
 	return proposals
 }
 
-type proposer struct {
-	dictionary *Dictionary
-	now        int64
-	tableWords []string
+// first is the best fit that the values do not refuse; -1: none.
+func (p *proposer) first(of []fit) int {
+	return slices.IndexFunc(of, func(f fit) bool { return !f.refused })
 }
 
-// fit is how well an element suits a column.
-type fit struct {
-	confidence         float64
-	transforms         []string
-	reasonVi, reasonEn string
-}
-
-const (
-	enoughValues  = 5   // from so many on, values can refuse a name
-	valuesRefuse  = 0.6 // a smaller share of fitting values refuses the element
-	plainNames    = 0.9 // of a name's score, for an element whose values nothing distinguishes
-	withoutValues = 0.85
-)
-
-func (p *proposer) fit(column *ColumnSample, element *Element) (fit, bool) {
-	name, called := p.nameScore(column.Name, element)
-	if name < 0.4 || routeBetween(column.Kind, element.Kind) == routeNone {
-		return fit{}, false
-	}
-	share, transforms, telling := p.valueShare(column, element)
-	f := fit{transforms: transforms}
-	f.reasonVi, f.reasonEn = fmt.Sprintf("tên giống %q", called), fmt.Sprintf("named like %q", called)
+func (p *proposer) take(proposal *Proposal, f *fit) {
+	proposal.Element, proposal.Confidence, proposal.Transforms = p.dictionary.elements[f.element].ID, calibrated(f.confidence), f.transforms
+	proposal.ReasonVi, proposal.ReasonEn = f.reasonVi, f.reasonEn
+	proposal.Kind = ExactMapping
 	switch {
-	case len(column.Values) == 0:
-		f.confidence = name * withoutValues
-		f.reasonVi, f.reasonEn = f.reasonVi+", chưa có giá trị để so", f.reasonEn+", no values to compare"
-	case !telling:
-		f.confidence = name * plainNames
-	case len(column.Values) >= enoughValues && share < valuesRefuse:
-		return fit{}, false
+	case f.naming.role:
+		proposal.Kind = NarrowerMapping
+	case f.outcome.telling && f.share < admits:
+		proposal.Kind = BroaderMapping
+	case slices.ContainsFunc(f.transforms, func(t string) bool { return strings.HasPrefix(t, "code:") }):
+		proposal.Kind = DerivedMapping
+	}
+}
+
+// without says why a column has no element; it holds until one is chosen.
+func (p *proposer) without(column string, values *columnValues, of []fit) Proposal {
+	proposal := Proposal{Column: column, Kind: NoMapping}
+	switch {
+	case len(of) == 0:
+		proposal.ReasonVi, proposal.ReasonEn = "không phần tử nào hợp với tên và giá trị", "no element fits the name and the values"
+	case of[0].refused && values.Years == values.Values && p.dictionary.elements[of[0].element].Kind == lienthong.Date:
+		proposal.ReasonVi, proposal.ReasonEn = "chỉ có năm, không đủ thành ngày", "only a year, which makes no date"
+	case of[0].refused && of[0].naming.score >= proposeFrom:
+		id := p.dictionary.elements[of[0].element].ID
+		proposal.ReasonVi = fmt.Sprintf("tên giống %s, nhưng chỉ %.0f %% giá trị mẫu hợp", id, 100*of[0].share)
+		proposal.ReasonEn = fmt.Sprintf("named like %s, but only %.0f %% of sampled values fit", id, 100*of[0].share)
 	default:
-		f.confidence = 0.55*name + 0.45*share
-		f.reasonVi += fmt.Sprintf("; %.0f %% giá trị mẫu hợp với phần tử", 100*share)
-		f.reasonEn += fmt.Sprintf("; %.0f %% of sampled values fit the element", 100*share)
+		proposal.ReasonVi, proposal.ReasonEn = "không phần tử nào đủ chắc chắn", "no element is certain enough"
 	}
-	return f, true
-}
-
-// nameScore compares a column's name with all names of an element, 0 to 1, and says
-// with which it agrees best.
-func (p *proposer) nameScore(column string, element *Element) (best float64, called string) {
-	own := words(column)
-	for _, name := range append([]string{element.Name, element.NameVi, element.NameEn}, element.Synonyms...) {
-		if score := similar(own, words(name)); score > best {
-			best, called = score, name
-		}
-	}
-	// A table that is called after the element's domain makes its names likelier.
-	if best > 0 && best < 1 && slices.ContainsFunc(p.tableWords, func(w string) bool { return strings.HasPrefix(w, element.Domain()) }) {
-		best = min(1, best+0.05)
-	}
-	return best, called
-}
-
-// words takes a name apart: at every character that is no letter or digit, and where
-// small letters are followed by a capital. Case and diacritics do not count.
-func words(name string) []string {
-	var spaced strings.Builder
-	small := false
-	for _, r := range name {
-		if small && unicode.IsUpper(r) {
-			spaced.WriteByte(' ')
-		}
-		small = unicode.IsLower(r) || unicode.IsDigit(r)
-		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.Is(unicode.Mn, r) {
-			r = ' '
-		}
-		spaced.WriteRune(r)
-	}
-	return strings.Fields(PlainKey(spaced.String()))
-}
-
-// qualifiers change whose or which value a name means: "ngày sinh" is not "ngày sinh của cha".
-func qualifier(word string) bool {
-	switch word {
-	case "cha", "bo", "me", "vo", "chong", "con", "chu", "nguoi", "father", "mother", "wife", "husband", "child", "spouse", "head", "owner",
-		"cu", "old", "before", "truoc", "moi", "new", "count", "id", "fk", "type", "loai", "status":
-		return true
-	}
-	return false
-}
-
-// similar compares two names by their words, 0 to 1.
-func similar(a, b []string) float64 {
-	if len(a) == 0 || len(b) == 0 {
-		return 0
-	}
-	x, y := strings.Join(a, ""), strings.Join(b, "")
-	if x == y {
-		return 1
-	}
-	if len(x) >= 6 && len(y) >= 6 && editDistance(x, y) <= 1 {
-		return 0.85
-	}
-	common := 0
-	for _, word := range b {
-		if slices.Contains(a, word) {
-			common++
-		}
-	}
-	if common < len(b) {
-		return 0.8 * float64(common) / float64(max(len(a), len(b)))
-	}
-	// Every word of the element's name is there, and others beside them.
-	score := 0.55 + 0.35*float64(len(b))/float64(len(a))
-	if len(b) == 1 && len(b[0]) < 4 {
-		score -= 0.2 // short words mean many things
-	}
-	for _, word := range a {
-		if qualifier(word) && !slices.Contains(b, word) {
-			score *= 0.6
-			break
-		}
-	}
-	return score
-}
-
-// valueShare tells which share of the values fits the element, through which
-// transformations, and whether the element has anything that tells values apart.
-func (p *proposer) valueShare(column *ColumnSample, element *Element) (share float64, transforms []string, telling bool) {
-	if column.Kind != lienthong.Text && column.Kind != lienthong.Integer {
-		return 1, nil, column.Kind == element.Kind && (element.Kind == lienthong.Date || element.Kind == lienthong.Timestamp)
-	}
-	values := column.Values
-	if column.Kind == lienthong.Text {
-		if slices.ContainsFunc(values, func(v string) bool { return v != strings.TrimSpace(v) }) {
-			transforms = append(transforms, "trim")
-		}
-		if slices.ContainsFunc(values, func(v string) bool { return strings.Contains(strings.TrimSpace(v), "  ") }) {
-			transforms = []string{"collapse"}
-		}
-	}
-	trimmed := make([]string, 0, len(values))
-	for _, v := range values {
-		if v = strings.TrimSpace(v); v != "" {
-			trimmed = append(trimmed, v)
-		}
-	}
-	if len(trimmed) == 0 {
-		return 0, transforms, false
-	}
-	fits, more := p.fitsOf(column, element, trimmed)
-	if fits == nil {
-		return 1, transforms, false
-	}
-	n := 0
-	for _, v := range trimmed {
-		if fits(v) {
-			n++
-		}
-	}
-	return float64(n) / float64(len(trimmed)), append(transforms, more...), true
-}
-
-// fitsOf makes the test of one value, and the transformations that it assumes. A nil
-// test: any value would do.
-func (p *proposer) fitsOf(column *ColumnSample, element *Element, values []string) (fits func(string) bool, transforms []string) {
-	if element.CodeList != "" {
-		return p.codeFits(element.CodeList, values)
-	}
-	if element.Kind == lienthong.Date || element.Kind == lienthong.Timestamp {
-		return layoutFits(element.Kind, values)
-	}
-	if element.Kind == lienthong.Integer || element.Kind == lienthong.Decimal || element.Kind == lienthong.Real {
-		return func(v string) bool { return plainNumber([]byte(v)) }, nil
-	}
-	for i := range element.Rules {
-		check := &element.Rules[i].Check
-		switch {
-		case check.Digits > 0:
-			if column.Kind == lienthong.Integer {
-				transforms = append(transforms, fmt.Sprintf("pad:%d", check.Digits))
-			}
-			return func(v string) bool {
-				short := len(v) <= check.Digits && len(v) >= check.Digits-2 && column.Kind == lienthong.Integer
-				return (short || len(v) == check.Digits) && allASCIIDigits([]byte(v))
-			}, transforms
-		case check.Pattern != "":
-			if pattern, err := regexp.Compile(check.Pattern); err == nil {
-				return pattern.MatchString, nil
-			}
-		case check.PersonName:
-			return func(v string) bool {
-				return len(strings.Fields(v)) >= 2 && strings.IndexFunc(v, func(r rune) bool {
-					return !unicode.IsLetter(r) && !unicode.IsSpace(r) && !unicode.Is(unicode.Mn, r) && !strings.ContainsRune("'’-.", r)
-				}) < 0
-			}, nil
-		}
-	}
-	return nil, nil
-}
-
-func (p *proposer) codeFits(id string, values []string) (func(string) bool, []string) {
-	list := p.dictionary.listByID[id]
-	table := p.dictionary.translations[id]
-	if list == nil {
-		return nil, nil
-	}
-	is := func(v string) bool { return list.Valid([]byte(v), p.now) }
-	if table == nil || !slices.ContainsFunc(values, func(v string) bool { return !is(v) }) {
-		return is, nil
-	}
-	return func(v string) bool {
-		code, _ := table.translate([]byte(v), nil)
-		return is(string(code))
-	}, []string{"code:" + id}
-}
-
-// commonLayouts are the ways in which dates are written in Vietnam, likeliest first: day
-// before month.
-func commonLayouts(kind lienthong.Kind) []string {
-	dates := []string{"2006-01-02", "02/01/2006", "2/1/2006", "02-01-2006", "2-1-2006", "02.01.2006", "20060102", "2006/01/02"}
-	if kind == lienthong.Date {
-		return append(dates, "02/01/2006 15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02T15:04:05Z07:00")
-	}
-	return append([]string{
-		"2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05", "2006-01-02T15:04:05",
-		"02/01/2006 15:04:05", "02/01/2006 15:04", "2/1/2006 15:04", "2006-01-02 15:04",
-	}, dates...)
-}
-
-// layoutFits picks the layouts that the values need, the one that reads most of them
-// first.
-func layoutFits(kind lienthong.Kind, values []string) (func(string) bool, []string) {
-	prefix := "date:"
-	if kind == lienthong.Timestamp {
-		prefix = "timestamp:"
-	}
-	var chosen []layout
-	var transforms []string
-	reads := func(v string) bool {
-		return slices.ContainsFunc(chosen, func(l layout) bool { _, ok := l.parse([]byte(v)); return ok })
-	}
-	for range 3 {
-		best, gain := layout{}, 0
-		for _, text := range commonLayouts(kind) {
-			l, err := compileLayout(text)
-			if err != nil {
-				continue
-			}
-			n := 0
-			for _, v := range values {
-				if _, ok := l.parse([]byte(v)); ok && !reads(v) {
-					n++
-				}
-			}
-			if n > gain {
-				best, gain = l, n
-			}
-		}
-		if gain == 0 {
-			break
-		}
-		chosen = append(chosen, best)
-		transforms = append(transforms, prefix+best.text)
-	}
-	if len(transforms) == 1 && slices.Contains(defaultLayouts(kind), chosen[0].text) {
-		transforms = nil // is tried anyway
-	}
-	return reads, transforms
+	return proposal
 }

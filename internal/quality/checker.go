@@ -1,6 +1,7 @@
 package quality
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -14,6 +15,9 @@ type Checker struct {
 	rules  []Rule
 	fields []fieldPlan
 	checks []check
+	bounds []bound
+	lists  CodeLists
+	reads  map[int][]int // by rule: the fields of an expression
 	state  state
 	now    func() time.Time
 }
@@ -31,9 +35,10 @@ func (v *Verdict) OK() bool { return len(v.Failed) == 0 }
 // Rules are named by index, -1 meaning none.
 type fieldPlan struct {
 	kind      lienthong.Kind
-	malformed int // rule type
-	missing   int // rule required
-	tooLong   int // rule length
+	malformed int  // rule type
+	missing   int  // rule required
+	tooLong   int  // rule length
+	glance    bool // its text is looked at by several checks
 	maxLength int
 }
 
@@ -50,11 +55,12 @@ type check struct {
 
 // state is what checks share while a row is checked.
 type state struct {
-	at      int64 // time of the check, microseconds
-	day     int64 // its calendar day
-	has     []standing
-	shifted []shiftedDay
-	vars    *variables // for expressions; nil when there are none
+	at     int64 // time of the check, microseconds
+	day    int64 // its calendar day
+	has    []standing
+	looks  []glance     // of fields whose plan asks for it
+	bounds []boundsOfAt // of the compiled bounds at this time
+	vars   *variables   // for expressions; nil when there are none
 }
 
 // standing is what there is to judge in a field of the row at hand.
@@ -83,12 +89,12 @@ func (c *Checker) RuleIndex(code, field string) int {
 // Clone returns a checker with the same rules for another goroutine.
 func (c *Checker) Clone() *Checker {
 	clone := *c
-	clone.state = newState(len(c.fields), len(c.state.shifted), c.state.vars)
+	clone.state = newState(len(c.fields), len(c.bounds), c.state.vars)
 	return &clone
 }
 
-func newState(fields, shifted int, vars *variables) state {
-	s := state{has: make([]standing, fields), shifted: make([]shiftedDay, shifted)}
+func newState(fields, bounds int, vars *variables) state {
+	s := state{at: math.MinInt64, has: make([]standing, fields), looks: make([]glance, fields), bounds: make([]boundsOfAt, bounds)}
 	if vars != nil {
 		s.vars = vars.clone()
 	}
@@ -111,6 +117,9 @@ func (c *Checker) Check(row []lienthong.Value, at int64, verdict *Verdict) {
 	s := &c.state
 	if s.at != at {
 		s.at, s.day = at, localDay(at)
+		for i := range c.bounds {
+			s.bounds[i] = c.bounds[i].when(s)
+		}
 	}
 	row = row[:len(c.fields)]
 	has := s.has[:len(c.fields)]
@@ -120,11 +129,16 @@ func (c *Checker) Check(row []lienthong.Value, at int64, verdict *Verdict) {
 		switch value.State {
 		case lienthong.Present:
 			if plan.kind == lienthong.Text {
-				if !validText(value.Bytes) {
+				var seen glance
+				if plan.glance {
+					seen = look(value.Bytes)
+					s.looks[i] = seen
+				}
+				if seen == 0 && !validText(value.Bytes) {
 					c.fail(verdict, plan.malformed)
 					continue
 				}
-				if blank(value.Bytes) {
+				if seen == 0 && blank(value.Bytes) || seen&glancedBlank != 0 {
 					has[i] = onlySpaces
 					c.fail(verdict, plan.missing)
 					continue

@@ -2,6 +2,7 @@ package quality
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -40,11 +41,18 @@ func (c *compiler) build(rule *dictionary.Rule, kind checkKind, index int, out *
 		known := c.letters
 		out.pass = func(value *lienthong.Value, _ []lienthong.Value, _ *state) bool { return known.personName(value.Bytes) }
 	case checkNFC:
-		out.needs = onlySpaces
-		out.pass = func(value *lienthong.Value, _ []lienthong.Value, _ *state) bool { return isNFC(value.Bytes) }
+		out.needs, c.checker.fields[index].glance = onlySpaces, true
+		out.pass = func(value *lienthong.Value, _ []lienthong.Value, s *state) bool {
+			return s.looks[index] != 0 || isNFC(value.Bytes)
+		}
 	case checkTidy:
-		out.needs = onlySpaces
-		out.pass = func(value *lienthong.Value, _ []lienthong.Value, _ *state) bool { return tidy(value.Bytes) }
+		out.needs, c.checker.fields[index].glance = onlySpaces, true
+		out.pass = func(value *lienthong.Value, _ []lienthong.Value, s *state) bool {
+			if seen := s.looks[index]; seen != 0 {
+				return seen&glancedTidy != 0
+			}
+			return tidy(value.Bytes)
+		}
 	case checkMaxAge:
 		c.maxAge(rule, field.Kind, out)
 	case checkPersonNumber:
@@ -120,6 +128,7 @@ func (c *compiler) codeList(rule *dictionary.Rule, out *check) {
 			"xem danh mục trong từ điển / see the dictionary's code lists", nil)
 		return
 	}
+	list = faster(list)
 	if rule.Check.AsOf == "" {
 		out.pass = func(value *lienthong.Value, _ []lienthong.Value, s *state) bool {
 			return list.Valid(value.Bytes, s.day*dayMicros)
@@ -160,7 +169,18 @@ func dayReader(kind lienthong.Kind) func(*lienthong.Value) int64 {
 func (c *compiler) oneOf(rule *dictionary.Rule, kind lienthong.Kind, out *check) {
 	const few = 8
 	words := rule.Check.OneOf
+	short := newKeySet(len(words), func(i int) string { return words[i] })
 	switch {
+	case kind == lienthong.Text && short != nil && len(words) <= few:
+		keys := make([]uint64, len(words))
+		for i, word := range words {
+			keys[i] = keyOf([]byte(word))
+		}
+		out.pass = func(value *lienthong.Value, _ []lienthong.Value, _ *state) bool {
+			return len(value.Bytes) <= maxKey && slices.Contains(keys, keyOf(value.Bytes))
+		}
+	case kind == lienthong.Text && short != nil:
+		out.pass = func(value *lienthong.Value, _ []lienthong.Value, _ *state) bool { return short.find(value.Bytes) >= 0 }
 	case kind == lienthong.Text && len(words) <= few:
 		out.pass = func(value *lienthong.Value, _ []lienthong.Value, _ *state) bool {
 			for _, word := range words {
@@ -277,17 +297,19 @@ func (c *compiler) limits(rule *dictionary.Rule, kind lienthong.Kind, out *check
 		if !ok || !ok2 {
 			return
 		}
-		if lowest != nil && highest != nil && !lowest.relative && !highest.relative && lowest.day > highest.day {
-			contradiction()
+		if lowest >= 0 && highest >= 0 {
+			if a, b := &c.checker.bounds[lowest], &c.checker.bounds[highest]; !a.relative && !b.relative && a.day > b.day {
+				contradiction()
+			}
 		}
 		if kind == lienthong.Date {
 			out.pass = func(value *lienthong.Value, _ []lienthong.Value, s *state) bool {
-				return (lowest == nil || value.Int >= lowest.asDay(s)) && (highest == nil || value.Int <= highest.asDay(s))
+				return (lowest < 0 || value.Int >= s.bounds[lowest].day) && (highest < 0 || value.Int <= s.bounds[highest].day)
 			}
 			return
 		}
 		out.pass = func(value *lienthong.Value, _ []lienthong.Value, s *state) bool {
-			return (lowest == nil || value.Int >= lowest.earliest(s)) && (highest == nil || value.Int <= highest.latest(s))
+			return (lowest < 0 || value.Int >= s.bounds[lowest].earliest) && (highest < 0 || value.Int <= s.bounds[highest].latest)
 		}
 	case lienthong.Text, lienthong.Boolean, lienthong.Binary:
 		c.wrongKind(rule, kind, "integer, decimal, real, date, timestamp")
@@ -296,19 +318,18 @@ func (c *compiler) limits(rule *dictionary.Rule, kind lienthong.Kind, out *check
 	}
 }
 
-// bound parses a bound in time; nil stands for none.
-func (c *compiler) bound(text string, bad func(string, error)) (*bound, bool) {
+// bound parses a bound in time and returns its place in state.bounds; -1 stands for none.
+func (c *compiler) bound(text string, bad func(string, error)) (int, bool) {
 	if text == "" {
-		return nil, true
+		return -1, true
 	}
 	b, err := parseBound(text)
 	if err != nil {
 		bad(text, err)
-		return nil, false
+		return -1, false
 	}
-	b.slot = c.slots
-	c.slots++
-	return &b, true
+	c.checker.bounds = append(c.checker.bounds, b)
+	return len(c.checker.bounds) - 1, true
 }
 
 func (c *compiler) maxAge(rule *dictionary.Rule, kind lienthong.Kind, out *check) {
@@ -324,10 +345,14 @@ func (c *compiler) maxAge(rule *dictionary.Rule, kind lienthong.Kind, out *check
 		return
 	}
 	if kind == lienthong.Date {
-		out.pass = func(value *lienthong.Value, _ []lienthong.Value, s *state) bool { return value.Int >= oldest.asDay(s) }
+		out.pass = func(value *lienthong.Value, _ []lienthong.Value, s *state) bool {
+			return value.Int >= s.bounds[oldest].day
+		}
 		return
 	}
-	out.pass = func(value *lienthong.Value, _ []lienthong.Value, s *state) bool { return value.Int >= oldest.at(s) }
+	out.pass = func(value *lienthong.Value, _ []lienthong.Value, s *state) bool {
+		return value.Int >= s.bounds[oldest].earliest
+	}
 }
 
 // personNumber compares the structure of a 12-digit personal number with the

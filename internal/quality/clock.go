@@ -109,8 +109,7 @@ func ParseInterval(text string) (time.Duration, error) {
 }
 
 // bound is a place in time that a value is compared with: fixed, or relative to
-// the time of the check. It keeps the last calendar computation, because whole
-// batches are checked at the same day; a bound belongs to one Checker.
+// the time of the check.
 type bound struct {
 	relative bool
 	exact    bool  // fixed as an instant, not as a day
@@ -118,7 +117,6 @@ type bound struct {
 	instant  int64 // fixed and exact
 	shift    span  // relative, with sign in sign
 	sign     int64
-	slot     int // of the cache in state
 }
 
 // parseBound reads "2006-01-02", an RFC 3339 time, "now" or "now-5y".
@@ -148,52 +146,25 @@ func parseBound(text string) (bound, error) {
 	return bound{}, fmt.Errorf("bound %q: want 2006-01-02, a time with zone, now or now-5y", text)
 }
 
-// shiftedDay remembers where a calendar span leads from one day.
-type shiftedDay struct {
-	from, to int64
-	known    bool
+// boundsOfAt is a bound at the time of the check: as a calendar day, and as the first and
+// the last instant of what it means. A day begins and ends at midnight in Viet Nam.
+type boundsOfAt struct {
+	day, earliest, latest int64
 }
 
-// at returns the instant of a relative bound.
-func (b *bound) at(s *state) int64 {
-	shift := s.at + b.sign*b.shift.micros
-	if b.shift.months == 0 && b.shift.days == 0 {
-		return shift
-	}
-	cached := &s.shifted[b.slot]
-	if !cached.known || cached.from != s.day {
-		*cached = shiftedDay{from: s.day, to: addMonths(s.day, b.sign*b.shift.months) + b.sign*b.shift.days, known: true}
-	}
-	return shift + (cached.to-cached.from)*dayMicros
-}
-
-// asDay gives the bound as a calendar day, earliest and latest as an instant: a
-// day begins and ends at midnight in Viet Nam.
-func (b *bound) asDay(s *state) int64 {
-	if b.relative {
-		return localDay(b.at(s))
-	}
-	return b.day
-}
-
-func (b *bound) earliest(s *state) int64 {
+// when computes it. Whole batches are checked at one time, so it is seldom done.
+func (b *bound) when(s *state) boundsOfAt {
 	switch {
 	case b.relative:
-		return b.at(s)
+		at := s.at + b.sign*b.shift.micros
+		if b.shift.months != 0 || b.shift.days != 0 {
+			at += (addMonths(s.day, b.sign*b.shift.months) + b.sign*b.shift.days - s.day) * dayMicros
+		}
+		return boundsOfAt{day: localDay(at), earliest: at, latest: at}
 	case b.exact:
-		return b.instant
+		return boundsOfAt{day: b.day, earliest: b.instant, latest: b.instant}
 	}
-	return startOfDay(b.day)
-}
-
-func (b *bound) latest(s *state) int64 {
-	switch {
-	case b.relative:
-		return b.at(s)
-	case b.exact:
-		return b.instant
-	}
-	return startOfDay(b.day+1) - 1
+	return boundsOfAt{day: b.day, earliest: startOfDay(b.day), latest: startOfDay(b.day+1) - 1}
 }
 
 // addMonths moves a day by calendar months. A day that the month does not have

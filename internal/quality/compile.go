@@ -28,7 +28,7 @@ func Compile(shape *lienthong.Shape, rules []dictionary.Rule, lists CodeLists, n
 	c := &compiler{
 		shape:   shape,
 		lists:   lists,
-		checker: &Checker{shape: shape, now: now, fields: make([]fieldPlan, len(shape.Fields))},
+		checker: &Checker{shape: shape, now: now, lists: lists, reads: map[int][]int{}, fields: make([]fieldPlan, len(shape.Fields))},
 		seen:    make(map[[2]string]bool, len(rules)),
 	}
 	kinds := make([]checkKind, len(rules))
@@ -47,7 +47,7 @@ func Compile(shape *lienthong.Shape, rules []dictionary.Rule, lists CodeLists, n
 	if len(c.problems) > 0 {
 		return nil, errors.Join(c.problems...)
 	}
-	c.checker.state = newState(len(shape.Fields), c.slots, c.vars)
+	c.checker.state = newState(len(shape.Fields), len(c.checker.bounds), c.vars)
 	return c.checker, nil
 }
 
@@ -57,7 +57,6 @@ type compiler struct {
 	checker  *Checker
 	letters  *letters
 	vars     *variables
-	slots    int
 	seen     map[[2]string]bool
 	problems []error
 }

@@ -1,6 +1,9 @@
 package quality
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // splitDecimal takes canonical decimal text apart: sign, digits before the
 // point without leading zeros, digits after it without trailing zeros.
@@ -75,11 +78,26 @@ func decimalText(text []byte) bool {
 	return false
 }
 
+// digitsOnly reports whether the text is ASCII digits, eight at a time.
 func digitsOnly(text []byte) bool {
-	for _, c := range text {
-		if c < '0' || c > '9' {
+	if len(text) < 8 {
+		for _, c := range text {
+			if c < '0' || c > '9' {
+				return false
+			}
+		}
+		return true
+	}
+	for i := 0; i+8 <= len(text); i += 8 {
+		if !eightDigits(text[i:]) {
 			return false
 		}
 	}
-	return true
+	return eightDigits(text[len(text)-8:])
+}
+
+// eightDigits looks at the high half of each byte, and whether six more would carry into it.
+func eightDigits(text []byte) bool {
+	word := binary.LittleEndian.Uint64(text)
+	return word&0xf0f0f0f0f0f0f0f0 == 0x3030303030303030 && (word+0x0606060606060606)&0xf0f0f0f0f0f0f0f0 == 0x3030303030303030
 }

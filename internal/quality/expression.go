@@ -152,6 +152,7 @@ func (c *compiler) expression(rule *dictionary.Rule, out *check) {
 		c.vars = newVariables(c.shape)
 	}
 	reads, namesNull := c.readsOf(checked)
+	c.checker.reads[out.rule] = reads
 	out.needs = nothing
 	out.pass = func(_ *lienthong.Value, row []lienthong.Value, s *state) bool {
 		anyNull := false

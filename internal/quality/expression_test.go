@@ -56,9 +56,10 @@ func TestExpressions(t *testing.T) {
 	}
 }
 
-// twins are rules written both ways. On text that is not blank both must
-// agree, for every row. Limits in microseconds hide the hours between midnight in
-// UTC and in Viet Nam, so dates are compared with fixed days.
+// twins are rules written both ways: every check in every form that it has. On text that is
+// not blank both must agree, for every row. An expression says days in UTC and knows neither
+// calendar spans nor normal forms, so it names the days that the time of the check gives, and
+// for NFC what the rows can have: a mark after a plain letter.
 func twins() [][2]dictionary.Rule {
 	pair := func(field string, check dictionary.Check, cel string) [2]dictionary.Rule {
 		return [2]dictionary.Rule{
@@ -86,6 +87,46 @@ func twins() [][2]dictionary.Rule {
 				(sex == null || !(sex in ["M", "m"]) || int(number.substring(3, 4)) % 2 == 0) &&
 				(sex == null || !(sex in ["F", "f"]) || int(number.substring(3, 4)) % 2 == 1) &&
 				(birth == null || birth.getFullYear() == 1900 + 100 * (int(number.substring(3, 4)) / 2) + int(number.substring(4, 6))))`),
+		pair("commune", dictionary.Check{Required: true}, `commune != null`),
+		pair("name", dictionary.Check{PersonName: true},
+			`name.matches("\\A[ \\x{85}\\pZ]*(\\pL[\\pL\\p{Mn}\\p{Mc}'’ʼ‐‑-]*[ \\x{85}\\pZ]+)+\\pL[\\pL\\p{Mn}\\p{Mc}'’ʼ‐‑-]*[ \\x{85}\\pZ]*\\z")`),
+		pair("name", dictionary.Check{NFC: true}, `!name.matches("[A-Za-z]\\pM")`),
+		pair("name", dictionary.Check{MaxLength: 2}, `size(name) <= 2`),
+		pair("name", dictionary.Check{OneOf: []string{"Nguyễn Văn An", "Lê An"}}, `name in ["Nguyễn Văn An", "Lê An"]`),
+		pair("sex", dictionary.Check{OneOf: []string{"M", "F", "U", "1", "2", "3", "4", "5", "6"}}, `sex in ["M", "F", "U", "1", "2", "3", "4", "5", "6"]`),
+		pair("commune", dictionary.Check{CodeList: "commune_before"}, `commune == "00001" && now <= timestamp("2025-06-30T00:00:00Z")`),
+		pair("commune", dictionary.Check{CodeList: "commune_before", AsOf: "birth"}, `commune == "00001" && birth <= timestamp("2025-06-30T00:00:00Z")`),
+		pair("commune", dictionary.Check{CodeList: "commune_before", AsOf: "seen"}, `commune == "00001" && seen + duration("7h") < timestamp("2025-07-01T00:00:00Z")`),
+		pair("birth", dictionary.Check{Min: "now-120y", Max: "now"},
+			`birth >= timestamp("1906-11-23T00:00:00Z") && birth <= timestamp("2026-11-23T00:00:00Z")`),
+		pair("birth", dictionary.Check{MaxAge: "5y1mo3d"}, `birth >= timestamp("2021-10-20T00:00:00Z")`),
+		pair("seen", dictionary.Check{Min: "2026-11-01", Max: "2026-11-23"},
+			`seen >= timestamp("2026-10-31T17:00:00Z") && seen < timestamp("2026-11-23T17:00:00Z")`),
+		pair("seen", dictionary.Check{Min: "2026-11-23T16:00:00+07:00"}, `seen >= timestamp("2026-11-23T09:00:00Z")`),
+		pair("seen", dictionary.Check{NotBefore: "birth"}, `seen + duration("7h") >= birth`),
+		pair("members", dictionary.Check{NotBefore: "key"}, `members >= key`),
+		pair("cost", dictionary.Check{NotBefore: "area"}, `cost >= area`),
+		pair("number", dictionary.Check{PersonNumber: &dictionary.PersonNumberCheck{Sex: "sex"}},
+			`!number.matches("^[0-9]{12}$") || !(sex in ["M", "m", "F", "f"]) || (int(number.substring(3, 4)) % 2 == 0) == (sex in ["M", "m"])`),
+		pair("area", dictionary.Check{CEL: `area < 50.0`}, `50.0 > area`),
+	}
+}
+
+// TestTwinsAreOfEveryCheck: a check that is added later needs its twin.
+func TestTwinsAreOfEveryCheck(t *testing.T) {
+	t.Parallel()
+	c := compiler{shape: personShape()}
+	seen := map[checkKind]bool{}
+	for _, pair := range twins() {
+		seen[c.kindOf(&pair[0])] = true
+	}
+	for kind := checkRequired; kind <= checkCEL; kind++ {
+		if !seen[kind] {
+			t.Errorf("no twin has check %d", kind)
+		}
+	}
+	if len(c.problems) > 0 {
+		t.Error(c.problems)
 	}
 }
 
@@ -103,7 +144,7 @@ func newTwinChecker(tb testing.TB) *twinChecker {
 	}
 	w := &twinChecker{shape: personShape()}
 	var err error
-	if w.checker, err = Compile(w.shape, rules, nil, nil); err != nil {
+	if w.checker, err = Compile(w.shape, rules, testLists(), nil); err != nil {
 		tb.Fatal(err)
 	}
 	for _, pair := range twins() {
@@ -190,7 +231,9 @@ func randomRow(random *rand.Rand, shape *lienthong.Shape) []lienthong.Value {
 		case name == "number":
 			row[i] = pick("001095012345", "001195012345", "001295012345", "001395012345", "0912345678", "01234567890", "00109501234x", "0912345678\n", "001100012345", "001200012345", "001226012345")
 		case name == "name":
-			row[i] = pick("A", "Lê", "Lê An", " An", "An ", "A  B", "Nguyễn", "Nguyễn Văn An", "Ng\tAn", "a\n\nb")
+			row[i] = pick("A", "Lê", "Lê An", " An", "An ", "A  B", "Nguyễn", "Nguyễn Văn An", "Ng\tAn", "a\n\nb", "Le\u0302 An", "An1 Lê", "H'Hen Niê", "-An Lê")
+		case name == "commune":
+			row[i] = pick("00001", "00002")
 		case name == "sex":
 			row[i] = pick("M", "F", "U", "m", "f", "X", "MF")
 		case kind == lienthong.Text || kind == lienthong.Binary:
@@ -204,9 +247,9 @@ func randomRow(random *rand.Rand, shape *lienthong.Shape) []lienthong.Value {
 		case kind == lienthong.Integer:
 			row[i] = number([]int64{0, 1, 2, 15, 30, 31, -5}[random.IntN(7)])
 		case kind == lienthong.Timestamp:
-			row[i] = number(instant(checkedAt) + []int64{0, 1, -1, -720 * 3600e6, -720*3600e6 - 1, 86400e6, -40 * 86400e6}[random.IntN(7)])
+			row[i] = number(instant(checkedAt) + []int64{0, 1, -1, -720 * 3600e6, -720*3600e6 - 1, 86400e6, -40 * 86400e6, 8*3600e6 - 1, 8 * 3600e6, -510 * 86400e6, -600 * 86400e6}[random.IntN(11)])
 		case kind == lienthong.Date:
-			row[i] = number([]int64{day("1900-01-01"), day("1899-12-31"), day("2026-11-23"), day("2026-11-24"), day("1995-02-28"), day("2000-02-29"), day("2000-01-01"), day("1999-12-31")}[random.IntN(8)])
+			row[i] = number([]int64{day("1900-01-01"), day("1899-12-31"), day("2026-11-23"), day("2026-11-24"), day("1995-02-28"), day("2000-02-29"), day("2000-01-01"), day("1999-12-31"), day("2021-10-20"), day("2021-10-19"), day("2025-06-30"), day("2025-07-01"), day("1906-11-22")}[random.IntN(13)])
 		}
 	}
 	return row

@@ -21,6 +21,12 @@ type Method struct {
 	// Weights of the criteria in the index; nil weighs each 1. Shared is never part of
 	// the index: it says how data are used, not how good they are.
 	Weights map[lienthong.Criterion]float64
+	// Evidence is the coverage below which a scorecard rests on too little to be green; 0 means 80.
+	Evidence float64
+	// DatasetWeights are the weights of datasets in their database, and DatabaseWeights those
+	// of databases in their agency. What is not named weighs 1.
+	DatasetWeights  map[lienthong.DatasetID]float64
+	DatabaseWeights map[string]float64
 }
 
 // Colour is the traffic light of a score.
@@ -43,6 +49,9 @@ type CriterionScore struct {
 	FormulaVi string              `json:"formula_vi"`
 	FormulaEn string              `json:"formula_en"`
 	Parts     []Part              `json:"parts"`
+	// Coverage is how much of what should be measured was, by weight, 0..100. What was not is
+	// in Parts too, and not Known.
+	Coverage float64 `json:"coverage"`
 	// Gate lists identifier rules that are not at 100 %. Any makes the index red.
 	Gate []Part `json:"gate,omitempty"`
 }
@@ -57,6 +66,12 @@ type Part struct {
 	Value       float64 `json:"value"`
 	Weight      float64 `json:"weight"`
 	Known       bool    `json:"known"` // false: not measured, and left out of the score
+	// Which rule it is, for parts that are rules: Dataset, Code and Field name it.
+	Dataset string `json:"dataset,omitempty"`
+	Code    string `json:"code,omitempty"`
+	Field   string `json:"field,omitempty"`
+	// Coverage is that of the score that the part stands for; 100 or 0 for a rule.
+	Coverage float64 `json:"coverage"`
 }
 
 // Index is the data quality index (DQI) of a dataset or database.
@@ -69,6 +84,13 @@ type Index struct {
 	Gate      []Part  `json:"gate,omitempty"` // identifier rules below 100 %; any makes the colour red
 	FormulaVi string  `json:"formula_vi"`
 	FormulaEn string  `json:"formula_en"`
+	// Least is the lowest of the measured criteria of the index, which a mean hides.
+	Least   float64             `json:"least"`
+	LeastOf lienthong.Criterion `json:"least_of,omitempty"`
+	// Coverage is the mean of that of the criteria. Below Method.Evidence the index is
+	// Insufficient; a Scorecard then shows it as yellow at best.
+	Coverage     float64 `json:"coverage"`
+	Insufficient bool    `json:"insufficient,omitempty"`
 }
 
 // Score computes the six criteria, in the order of the Resolution. Counters of
@@ -86,36 +108,14 @@ func (m Method) Score(at int64, counters ...Counters) []CriterionScore {
 		datasets[known].Merge(&counters[i])
 	}
 	if len(datasets) == 1 {
-		return m.dataset(at, &datasets[0])
+		return m.dataset(at, &datasets[0], nil)
 	}
 	slices.SortFunc(datasets, func(a, b Counters) int { return cmp.Compare(a.Dataset.String(), b.Dataset.String()) })
-	scores := make([]CriterionScore, 0, len(lienthong.Criteria()))
-	for _, criterion := range lienthong.Criteria() {
-		scores = append(scores, CriterionScore{
-			Criterion: criterion,
-			FormulaVi: "trung bình cộng của các tập dữ liệu đã đo",
-			FormulaEn: "the mean of the measured datasets",
-		})
-	}
+	cards := make([]Scorecard, len(datasets))
 	for i := range datasets {
-		name := datasets[i].Dataset.String()
-		for n, score := range m.dataset(at, &datasets[i]) {
-			part := Part{LabelVi: name, LabelEn: name, Denominator: 100, Weight: 1, Known: score.Known}
-			if score.Known {
-				part.Numerator, part.Value = score.Value, score.Value
-			}
-			scores[n].Parts = append(scores[n].Parts, part)
-			for _, gate := range score.Gate {
-				gate.LabelVi = name + ": " + gate.LabelVi
-				gate.LabelEn = name + ": " + gate.LabelEn
-				scores[n].Gate = append(scores[n].Gate, gate)
-			}
-		}
+		cards[i] = m.datasetCard(at, &datasets[i], nil)
 	}
-	for n := range scores {
-		scores[n].Value, scores[n].Known = mean(scores[n].Parts)
-	}
-	return scores
+	return joinCriteria(DatabaseLevel, cards)
 }
 
 // Index computes the index from the six scores.
@@ -134,20 +134,28 @@ func (m Method) Index(scores []CriterionScore) Index {
 		index.Of++
 		if score.Known {
 			index.Measured++
+			if index.LeastOf == "" || score.Value < index.Least {
+				index.Least, index.LeastOf = score.Value, score.Criterion
+			}
 		}
 		weight := 1.0
 		if m.Weights != nil {
 			weight = m.Weights[score.Criterion]
 		}
-		parts = append(parts, Part{Value: score.Value, Weight: weight, Known: score.Known})
+		parts = append(parts, Part{Value: score.Value, Weight: weight, Known: score.Known, Coverage: score.Coverage})
 	}
 	index.Value, index.Known = mean(parts)
+	index.Coverage = coverage(parts)
 	index.Colour = m.Colour(index.Value, index.Known)
+	index.Insufficient = index.Known && !m.Sufficient(index.Coverage)
 	if len(index.Gate) > 0 {
 		index.Colour = Red
 	}
 	return index
 }
+
+// Sufficient reports whether a coverage is enough to judge by.
+func (m Method) Sufficient(coverage float64) bool { return coverage >= cmp.Or(m.Evidence, 80)-1e-9 }
 
 // Colour is the traffic light of a value.
 func (m Method) Colour(value float64, known bool) Colour {
@@ -163,8 +171,8 @@ func (m Method) Colour(value float64, known bool) Colour {
 	return Red
 }
 
-// dataset scores one dataset.
-func (m Method) dataset(at int64, c *Counters) []CriterionScore {
+// dataset scores one dataset. What is expected and was not counted is not measured.
+func (m Method) dataset(at int64, c *Counters, expected []ExpectedRule) []CriterionScore {
 	scores := make([]CriterionScore, 0, len(lienthong.Criteria()))
 	for _, criterion := range lienthong.Criteria() {
 		score := CriterionScore{
@@ -172,7 +180,7 @@ func (m Method) dataset(at int64, c *Counters) []CriterionScore {
 			FormulaVi: "Σ(điểm phần × trọng số) / Σ trọng số; điểm quy tắc = số bản ghi đạt / tổng số × 100",
 			FormulaEn: "Σ(part × weight) / Σ weight; a rule scores records that pass / total × 100",
 		}
-		score.rules(c)
+		score.rules(c, "", expected)
 		rules := 0.0
 		for _, part := range score.Parts {
 			if part.Known {
@@ -203,6 +211,7 @@ func (m Method) dataset(at int64, c *Counters) []CriterionScore {
 		case lienthong.Correct, lienthong.Clean:
 		}
 		score.Value, score.Known = mean(score.Parts)
+		score.Coverage = coverage(score.Parts)
 		scores = append(scores, score)
 	}
 	return scores
@@ -213,31 +222,47 @@ func (s *CriterionScore) formula(vi, en string) {
 	s.FormulaEn += en
 }
 
-// rules adds a part for each rule of the criterion.
-func (s *CriterionScore) rules(c *Counters) {
+// rules adds a part for each rule of the criterion; of one field, unless it is "".
+func (s *CriterionScore) rules(c *Counters, field string, expected []ExpectedRule) {
 	gated := s.Criterion == lienthong.Correct || s.Criterion == lienthong.Complete || s.Criterion == lienthong.Clean
+	mine := func(criterion lienthong.Criterion, of string) bool {
+		return criterion == s.Criterion && (field == "" || of == field)
+	}
+	name := func(code, field string) *Part {
+		part := &s.Parts[len(s.Parts)-1]
+		part.Dataset, part.Code, part.Field = c.Dataset.String(), code, field
+		return part
+	}
 	for i := range c.Rules {
 		rule := &c.Rules[i]
-		if rule.Criterion != s.Criterion {
+		if !mine(rule.Criterion, rule.Field) {
 			continue
 		}
 		open := min(rule.Open, c.Rows)
 		s.add(rule.Vi+" ("+rule.Field+")", rule.En+" ("+rule.Field+")",
 			float64(c.Rows-open), float64(c.Rows), float64(max(1, rule.Weight)))
-		if gated && rule.Identifier && open > 0 {
-			s.Gate = append(s.Gate, s.Parts[len(s.Parts)-1])
+		if part := name(rule.Code, rule.Field); gated && rule.Identifier && open > 0 {
+			s.Gate = append(s.Gate, *part)
 		}
 	}
 	for i := range c.Sets {
 		set := &c.Sets[i]
-		if set.Criterion != s.Criterion {
+		if !mine(set.Criterion, set.Field) {
 			continue
 		}
 		failed := min(set.Failed, set.Checked)
 		s.add(set.Vi+" ("+set.Field+")", set.En+" ("+set.Field+")", float64(set.Checked-failed), float64(set.Checked), 1)
-		if gated && set.Identifier && failed > 0 {
-			s.Gate = append(s.Gate, s.Parts[len(s.Parts)-1])
+		if part := name(set.Code, set.Field); gated && set.Identifier && failed > 0 {
+			s.Gate = append(s.Gate, *part)
 		}
+	}
+	for i := range expected {
+		rule := &expected[i]
+		if rule.Dataset != c.Dataset || !mine(rule.Criterion, rule.Field) || c.has(rule.Code, rule.Field) {
+			continue
+		}
+		s.add(rule.Vi+" ("+rule.Field+")", rule.En+" ("+rule.Field+")", 0, 0, float64(max(1, rule.Weight)))
+		name(rule.Code, rule.Field)
 	}
 }
 
@@ -272,18 +297,31 @@ func (m Method) live(s *CriterionScore, at int64, sources []SourceCounter, weigh
 func (s *CriterionScore) add(vi, en string, numerator, denominator, weight float64) {
 	part := Part{LabelVi: vi, LabelEn: en, Numerator: numerator, Denominator: denominator, Weight: weight}
 	if denominator > 0 {
-		part.Known = true
+		part.Known, part.Coverage = true, 100
 		part.Value = min(100, max(0, 100*numerator/denominator))
 	}
 	s.Parts = append(s.Parts, part)
 }
 
 func atLeastOne(vi, en string, count int64) Part {
-	part := Part{LabelVi: vi, LabelEn: en, Numerator: float64(count), Denominator: 1, Weight: 1, Known: true}
+	part := Part{LabelVi: vi, LabelEn: en, Numerator: float64(count), Denominator: 1, Weight: 1, Known: true, Coverage: 100}
 	if count > 0 {
 		part.Value = 100
 	}
 	return part
+}
+
+// coverage is the weighted mean of the coverage of all parts, 0 without any.
+func coverage(parts []Part) float64 {
+	sum, weights := 0.0, 0.0
+	for _, part := range parts {
+		sum += part.Coverage * part.Weight
+		weights += part.Weight
+	}
+	if weights <= 0 {
+		return 0
+	}
+	return min(100, sum/weights)
 }
 
 // mean is the weighted mean of the parts that are known.

@@ -2,6 +2,7 @@ package quality
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"unicode"
 	"unicode/utf8"
 
@@ -15,20 +16,28 @@ func validText(text []byte) bool {
 		highs = 0x8080808080808080
 		ones  = 0x0101010101010101
 	)
-	i := 0
-	high := uint64(0)
-	for ; i+8 <= len(text); i += 8 {
-		word := binary.LittleEndian.Uint64(text[i:])
-		if (word-ones)&^word&highs != 0 {
-			return false // a zero byte
+	var high uint64
+	switch {
+	case len(text) >= 8:
+		for i := 0; i+8 <= len(text); i += 8 {
+			word := binary.LittleEndian.Uint64(text[i:])
+			if (word-ones)&^word&highs != 0 {
+				return false // a zero byte
+			}
+			high |= word
 		}
-		high |= word
-	}
-	for ; i < len(text); i++ {
-		if text[i] == 0 {
+		word := binary.LittleEndian.Uint64(text[len(text)-8:]) // the rest, and some of it again
+		if (word-ones)&^word&highs != 0 {
 			return false
 		}
-		high |= uint64(text[i])
+		high |= word
+	case len(text) > 0:
+		word := keyOf(text)
+		full := word | ones<<(8*uint(len(text))) // no zeros behind the text
+		if (full-ones)&^full&highs != 0 {
+			return false
+		}
+		high = word
 	}
 	return high&highs == 0 || utf8.Valid(text)
 }
@@ -180,3 +189,6 @@ func surelyNFC(text []byte) bool {
 	}
 	return true
 }
+
+// trailingBytes is how many whole bytes of zero stand before the first bit that is set.
+func trailingBytes(word uint64) int { return bits.TrailingZeros64(word) >> 3 }
