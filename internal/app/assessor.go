@@ -147,7 +147,7 @@ func (w *workplace) facts(ctx context.Context) ([]assessment.Facts, error) {
 
 func peopleOf(r *catalog.Record) assessment.People {
 	var people assessment.People
-	for _, p := range r.Entry.People {
+	for _, p := range r.People {
 		who := p.Name
 		if p.Position != "" {
 			who += ", " + p.Position

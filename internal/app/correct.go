@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/audit"
@@ -100,6 +101,13 @@ func (n *Node) correctCommands() error {
 			return nil, err
 		}
 		size, err := io.Copy(book, http.MaxBytesReader(nil, r.Body, maxHandedIn))
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return nil, &lienthong.Error{
+				Code: "correct.too_large", Where: strconv.Itoa(maxHandedIn>>20) + " MiB", Vi: "sổ làm việc quá lớn", En: "the workbook is too large",
+				Hint: "xuất ít dòng hơn bằng --limit / export fewer lines with --limit",
+			}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("keep the workbook: %w", err)
 		}
@@ -110,6 +118,26 @@ func (n *Node) correctCommands() error {
 }
 
 func (n *Node) correctDir() string { return filepath.Join(n.config.Data, "corrections") }
+
+// RowsCommand is what an owner types where the node runs to get the rows of a ticket. There is none
+// for rules over many records: they are checked at the hub, where there are no values.
+func RowsCommand(t *ticket.Ticket) string {
+	if t.Source == "" {
+		return ""
+	}
+	return "lienthong correct export --dataset " + shellWord(t.Dataset.String()) + " --rule " + shellWord(t.Rule) + " --field " + shellWord(t.Field) +
+		" --ticket " + shellWord(t.ID) + " --out rows.xlsx --config node.yaml"
+}
+
+// shellWord is a text as a shell takes it for one word.
+func shellWord(text string) string {
+	if text != "" && !strings.ContainsFunc(text, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-@+:", r)
+	}) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
 
 // exportRows writes a workbook of the rows that break a rule at the source now.
 func (n *Node) exportRows(ctx context.Context, order CorrectOrder, out *correctFiles) (*CorrectExported, error) {

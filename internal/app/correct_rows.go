@@ -54,7 +54,7 @@ func (k *keptRows) close() {
 func (k *keptRows) put(now *capture.RowNow) error {
 	b := binary.AppendUvarint(k.buffer[:0], uint64(len(now.Failed)))
 	for _, rule := range now.Failed {
-		b = binary.AppendUvarint(b, uint64(rule)) //nolint:gosec // an index
+		b = binary.AppendUvarint(b, uint64(rule))
 	}
 	b = appendKept(appendKept(b, now.Values), now.Source)
 	k.buffer = b

@@ -151,9 +151,6 @@ type addressPass struct {
 	standardise        *address.Standardiser
 	tally              *address.Tally
 	line, code, before int // fields, -1: none
-	text               []byte
-	kinds              []lienthong.Field
-	today              int64
 }
 
 // newAddressPass is nil when the shape has no address in the clear.
@@ -167,7 +164,7 @@ func newAddressPass(standardise *address.Standardiser, s subject) *addressPass {
 		return -1
 	}
 	p := &addressPass{
-		standardise: standardise, tally: address.NewTally(s.stream.Dataset), kinds: s.shape.Fields,
+		standardise: standardise, tally: address.NewTally(s.stream.Dataset),
 		line: field("address.line"), code: field("address.commune"), before: field("address.commune_before"),
 	}
 	if p.line < 0 && p.before < 0 {

@@ -70,7 +70,7 @@ func openWorkplace(ctx context.Context, h *Hub, key []byte) (*workplace, error) 
 		return nil, err
 	}
 	if w.desk, err = stewardship.New(stewardship.Config{
-		Documents: h.store, Kinds: append(w.editions.Kinds(), w.register.Kind()), Now: h.now,
+		Documents: h.store, Kinds: append(w.editions.Kinds(), w.register.Kind(), w.mappings()), Now: h.now,
 		Deadline: func(from time.Time, n int) (time.Time, error) {
 			due, err := days.Deadline(from, n)
 			return due.At, err
@@ -106,6 +106,34 @@ func openWorkplace(ctx context.Context, h *Hub, key []byte) (*workplace, error) 
 	return w, nil
 }
 
+// mappings is how mappings of datasets are administered. A published one is fetched by whoever runs the
+// node: what a node reads is never changed from afar.
+func (w *workplace) mappings() stewardship.Kind {
+	m := w.hub.monitor
+	return stewardship.MappingKind(stewardship.MappingServices{
+		Dictionary: w.editions.Current,
+		Definition: func(dataset lienthong.DatasetID) (*dictionary.Definition, bool) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			definition := m.definition(dataset)
+			return definition, definition != nil
+		},
+		Readers: func(dataset lienthong.DatasetID) []stewardship.Use {
+			var uses []stewardship.Use
+			for _, c := range w.allConsumers() {
+				if c.Dataset == dataset {
+					uses = append(uses, stewardship.Use{Dataset: dataset, Database: dataset.Database, Owner: c.Member})
+				}
+			}
+			return uses
+		},
+		Owner: func(database string) lienthong.MemberCode {
+			d, _ := w.database(database)
+			return d.Owner
+		},
+	})
+}
+
 // workingDays is the calendar inside the program, with what a configured file says over it.
 func workingDays(config *HubConfig) (*calendar.Calendar, error) {
 	days, err := calendar.Builtin()
@@ -116,7 +144,7 @@ func workingDays(config *HubConfig) (*calendar.Calendar, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(filepath.Dir(config.path), path)
 	}
-	f, err := os.Open(path) //nolint:gosec // the operator names it
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, &lienthong.Error{
 			Code: "config.holidays", Where: path, Err: err, Vi: "không đọc được tệp ngày nghỉ", En: "the file of holidays cannot be read",

@@ -304,3 +304,9 @@ func (m *Method) expiresAt(a *Answer) int64 {
 	}
 	return end
 }
+
+// Bands lists the bands, the lowest first as the data have them.
+func (m *Method) Bands() []Band { return slices.Clone(m.bands) }
+
+// Gates lists what can hold a band down.
+func (m *Method) Gates() []Gate { return slices.Clone(m.gates) }

@@ -141,9 +141,11 @@ func (c *Capture) wholeView(ctx context.Context, which func(*dataset) bool) (con
 			return nil, err
 		}
 		c.sink.mu.Unlock()
+		timer := time.NewTimer(pause)
 		select {
-		case <-time.After(pause):
+		case <-timer.C:
 		case <-ctx.Done():
+			timer.Stop()
 		}
 		c.sink.mu.Lock()
 		if ctx.Err() != nil {

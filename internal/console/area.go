@@ -22,6 +22,7 @@ func areas() []area {
 		{name: "overview", path: "/", shown: func(*Console) bool { return true }, routes: (*Console).overviewRoutes, texts: overviewTexts},
 		dictionaryArea(),
 		registerArea(),
+		mappingArea(),
 		workArea(),
 		assessmentArea(),
 		ticketsArea(),

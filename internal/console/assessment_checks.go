@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -313,7 +314,7 @@ func (c *Console) afterAnswer(w http.ResponseWriter, r *http.Request, user User,
 	problems := codedErrors(err)
 	switch {
 	case err == nil:
-		back(w, r, assessPath(r.PathValue("code"))+"/checks#q-"+question)
+		back(w, r, assessPath(r.PathValue("code"))+"/checks#q-"+url.PathEscape(question))
 	case len(problems) == 0 || problems[0].Code == CodeUnknownDatabase:
 		c.failWith(w, r, err)
 	default:

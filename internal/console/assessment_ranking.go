@@ -156,9 +156,9 @@ type assessSide struct {
 
 // assessPair is one figure of both.
 type assessPair struct {
-	Name Text
-	A, B string
-	More string // "a", "b" or empty
+	Name    Text
+	A, B    string
+	Differs bool
 }
 
 // agencyPrefix tells agencies from databases in the address of a comparison.
@@ -201,6 +201,9 @@ func (c *Console) assessmentCompare(w http.ResponseWriter, r *http.Request, user
 	status := http.StatusOK
 	if view.Missing {
 		status = http.StatusNotFound
+	}
+	for i := range view.Rows {
+		view.Rows[i].Differs = view.Rows[i].A != view.Rows[i].B
 	}
 	c.write(w, r, status, &view)
 }
@@ -360,13 +363,17 @@ func (c *Console) assessmentMethod(w http.ResponseWriter, r *http.Request, user 
 		grade  string
 		credit float64
 	}{
-		{string(assessment.Measured), credits.Measured}, {string(assessment.Reconciled), credits.Reconciled}, {string(assessment.Signed), credits.Signed},
-		{"V", credits.Verified}, {string(assessment.Declared), credits.Declared}, {"none", 0},
+		{string(assessment.Measured), credits.Measured},
+		{string(assessment.Reconciled), credits.Reconciled},
+		{string(assessment.Signed), credits.Signed},
+		{"V", credits.Verified},
+		{string(assessment.Declared), credits.Declared},
+		{"none", 0},
 	} {
 		view.Credits = append(view.Credits, assessCredit{one.grade, words.digits(one.credit, 2)})
 	}
-	view.Bands = words.assessBands(all)
-	view.Gates = assessGates(all)
+	view.Bands = words.assessBands(method, all)
+	view.Gates = assessGates(method, all)
 	view.Kinds = words.assessMethodKinds(method, append([]*assessment.Assessment{blank}, all...))
 	data := method.RankingData()
 	view.RankSource, view.RankEvidence, view.RankLeast = data.Source, words.digits(data.Evidence, 1), data.Least
@@ -384,35 +391,30 @@ func (c *Console) assessmentMethod(w http.ResponseWriter, r *http.Request, user 
 	c.write(w, r, http.StatusOK, &view)
 }
 
-// assessBands is which bands there are now, the best first, with the points of those in them.
-func (w *words) assessBands(all []*assessment.Assessment) []assessBandRow {
-	type span struct {
-		assessChoice
-		low, high float64
-	}
-	var spans []span
-	for _, a := range all {
-		choice := bandChoice(a)
-		i := slices.IndexFunc(spans, func(s span) bool { return s.ID == choice.ID })
-		if i < 0 {
-			spans, i = append(spans, span{choice, a.Points, a.Points}), len(spans)
+// assessBands is the bands of the method, the best first, each with the databases that it has now.
+func (w *words) assessBands(method *assessment.Method, all []*assessment.Assessment) []assessBandRow {
+	var rows []assessBandRow
+	upper := 100.0
+	for _, band := range method.Bands() {
+		row := assessBandRow{
+			assessChoice: assessChoice{ID: strconv.Itoa(band.ID), Name: textOfWords(band.Words), Colour: bandColour(band.ID)},
+			Low:          w.decimal(band.From), High: w.decimal(upper),
 		}
-		spans[i].Count++
-		spans[i].low, spans[i].high = math.Min(spans[i].low, a.Points), math.Max(spans[i].high, a.Points)
-	}
-	slices.SortFunc(spans, func(a, b span) int { return strings.Compare(b.ID, a.ID) })
-	rows := make([]assessBandRow, len(spans))
-	for i, s := range spans {
-		rows[i] = assessBandRow{s.assessChoice, w.decimal(s.low), w.decimal(s.high)}
+		for _, a := range all {
+			if a.Band.ID == band.ID {
+				row.Count++
+			}
+		}
+		rows, upper = append(rows, row), band.From
 	}
 	return rows
 }
 
 // assessGates is which gates are shut now, each with a database that it holds down.
-func assessGates(all []*assessment.Assessment) []assessGate {
+func assessGates(method *assessment.Method, all []*assessment.Assessment) []assessGate {
 	names := map[int]assessChoice{}
-	for _, a := range all {
-		names[a.Band.ID] = bandChoice(a)
+	for _, band := range method.Bands() {
+		names[band.ID] = assessChoice{ID: strconv.Itoa(band.ID), Name: textOfWords(band.Words), Colour: bandColour(band.ID)}
 	}
 	var gates []assessGate
 	for _, a := range all {
@@ -511,7 +513,10 @@ func (w *words) figure(unit assessment.Unit, value float64) string {
 		}
 		return w.must(key)
 	case assessment.Percent:
-		return w.percent(Score{Known: true, Percent: value}) + " %"
+		if value > 99.9 && value < 100 { // as on the sheet: one wrong record in a million is not 100 %
+			value = 99.9
+		}
+		return w.digits(value, 1) + " %"
 	case assessment.Seconds:
 		return w.duration(time.Duration(value * float64(time.Second)))
 	case assessment.Hours:

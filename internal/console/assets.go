@@ -25,7 +25,7 @@ var files embed.FS
 
 // sheets are joined into one style sheet in this order.
 func sheets() []string {
-	return []string{"layout.css", "form.css", "overview.css", "database.css", "signin.css", "register.css", "tickets.css", "questions.css", "assessment.css"}
+	return []string{"layout.css", "form.css", "overview.css", "database.css", "signin.css", "register.css", "tickets.css", "questions.css", "assessment.css", "mapping.css"}
 }
 
 // assets serves the embedded files under names that contain their digest, so

@@ -42,8 +42,15 @@ type dictionaryView struct {
 	Elements []elementRow
 	Lists    []listRow
 	Total    int
+	Found    int
+	Number   int // of the page, from 1
+	Before   string
+	After    string
 	CanWrite bool
 }
+
+// maxElements is how many elements a page of the dictionary shows.
+const maxElements = 50
 
 type domainRow struct {
 	ID    string
@@ -81,12 +88,16 @@ func (c *Console) dictionary(w http.ResponseWriter, r *http.Request, user User) 
 		if view.Domain != "" && e.Group != view.Domain || !elementFits(e, view.Query) {
 			continue
 		}
-		view.Elements = append(view.Elements, elementRow{Element: *e, Name: Text{e.NameVi, e.NameEn}, Define: Text{e.DefinitionVi, e.DefinitionEn}, Uses: len(dictionary.Affected(uses, e.ID))})
+		view.Elements = append(view.Elements, elementRow{Element: *e, Name: Text{e.NameVi, e.NameEn}, Define: Text{e.DefinitionVi, e.DefinitionEn}})
+	}
+	view.turn(r.URL.Query())
+	for i := range view.Elements {
+		view.Elements[i].Uses = len(dictionary.Affected(uses, view.Elements[i].ID))
 	}
 	for _, d := range known.Domains() {
 		view.Domains = append(view.Domains, domainRow{ID: d.ID, Name: Text{d.NameVi, d.NameEn}, Count: counts[d.ID], Core: d.Core})
 	}
-	if view.Domain == "" {
+	if view.Domain == "" && view.After == "" {
 		for _, l := range known.CodeLists() {
 			if view.Query == "" || matches(view.Query, l.ID, l.NameVi, l.NameEn) {
 				view.Lists = append(view.Lists, listRow{ID: l.ID, Name: Text{l.NameVi, l.NameEn}, Count: len(l.Codes()), Uses: len(dictionary.Affected(uses, l.ID))})
@@ -94,6 +105,28 @@ func (c *Console) dictionary(w http.ResponseWriter, r *http.Request, user User) 
 		}
 	}
 	c.write(w, r, http.StatusOK, &view)
+}
+
+// turn keeps the elements of the page that the address names.
+func (v *dictionaryView) turn(query url.Values) {
+	v.Found = len(v.Elements)
+	pages := max(1, (v.Found+maxElements-1)/maxElements)
+	number, _ := strconv.Atoi(query.Get("page"))
+	v.Number = min(max(number, 1), pages)
+	link := func(to int) string {
+		if to < 1 || to > pages {
+			return ""
+		}
+		next := url.Values{"page": {strconv.Itoa(to)}}
+		for _, name := range []string{"q", "domain"} {
+			if value := query.Get(name); value != "" {
+				next.Set(name, value)
+			}
+		}
+		return "/dictionary?" + next.Encode()
+	}
+	v.Before, v.After = link(v.Number-1), link(v.Number+1)
+	v.Elements = v.Elements[(v.Number-1)*maxElements : min(v.Number*maxElements, v.Found)]
 }
 
 func (c *Console) mayWrite(user User) bool {

@@ -160,7 +160,7 @@ func TestStewardProposesAnotherApproves(t *testing.T) {
 
 	b.do(b.open("reviewer", "/work"), b.see(`a[href="/item/element/person.birth_date"]`), chromedp.Click(chromedp.CSS(`a[href="/item/element/person.birth_date"]`)), b.see("#step-review"))
 	b.do(chromedp.Click(chromedp.CSS("#step-review")), b.see("#step-consult"), chromedp.Evaluate[chromedp.Void](`document.querySelector('#invited option[value="G12"]').selected = true`), chromedp.Click(chromedp.CSS("#step-consult")), b.see("#round-title"))
-	b.do(b.open("other", "/item/element/person.birth_date"), b.see("#opine"), chromedp.Click(chromedp.CSS("#opine")), b.see("#round-title"))
+	b.do(b.open("other", "/item/element/person.birth_date"), b.see("#opine"), chromedp.Click(chromedp.CSS("#opine")), b.see("#opinion-G12"))
 	b.do(b.open("approver", "/item/element/person.birth_date"), b.see("#step-approve"), chromedp.Click(chromedp.CSS("#step-approve")), b.see("#step-publish"))
 	b.do(chromedp.Click(chromedp.CSS("#step-publish")), b.see("#releases-title"))
 

@@ -23,6 +23,10 @@ func dictionaryTexts() map[string]Text {
 		"dictionary.column.uses":       {"Tập dữ liệu dùng", "Datasets using it"},
 		"dictionary.column.list":       {"Danh mục", "Code list"},
 		"dictionary.column.codes":      {"Số mã", "Codes"},
+		"dictionary.pages":             {"Các trang", "Pages"},
+		"dictionary.page":              {"trang %s, %s phần tử", "page %s, %s elements"},
+		"dictionary.before":            {"Trang trước", "Previous page"},
+		"dictionary.after":             {"Trang sau", "Next page"},
 		"dictionary.identifier":        {"định danh", "identifier"},
 		"dictionary.personal":          {"cá nhân", "personal"},
 

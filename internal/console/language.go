@@ -67,9 +67,10 @@ func (w *words) functions(bundle *assets) template.FuncMap {
 		"perfect":     func(parts []Part) []Part { return partsAt100(parts, true) },
 		"imperfect":   func(parts []Part) []Part { return partsAt100(parts, false) },
 		"weight":      w.weight,
-		"instant":     func(micros int64) time.Time { return time.UnixMicro(micros) },
+		"instant":     instant,
 		"date":        w.dateOf,
 		"both":        func(vi, en string) Text { return Text{Vi: vi, En: en} },
+		"next":        func(i int) int { return i + 1 },
 		"input":       inputOf,
 		"flagWords":   flagWords,
 		"bothOf":      textOf,
@@ -280,6 +281,14 @@ func (w *words) dateOf(at int64) string {
 		return time.UnixMicro(at).In(w.zone).Format("2 Jan 2006")
 	}
 	return time.UnixMicro(at).In(w.zone).Format("02/01/2006")
+}
+
+// instant is a time of the domain packages; none for 0.
+func instant(micros int64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(micros)
 }
 
 // short shows enough of a digest to compare it by eye.

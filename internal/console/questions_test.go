@@ -266,7 +266,7 @@ func TestStewardAnswersAnAddress(t *testing.T) {
 	b.do(b.open("steward", "/questions"), b.see(link), chromedp.Click(chromedp.CSS(link)), b.see("#answer"))
 	b.set("#note", "Theo bản đồ kèm nghị quyết")
 	b.set("#find", "ba dinh ha noi")
-	b.do(chromedp.Click(chromedp.CSS("#search")), b.see("#unit-00004"))
+	b.do(chromedp.Click(chromedp.CSS("#search")), b.see("#found"))
 	b.do(chromedp.Click(chromedp.CSS("#unit-"+unit.Code)), chromedp.Click(chromedp.CSS("#answer")), b.see("#ruling"))
 	if got := b.text("#history"); !strings.Contains(got, unit.Name) || !strings.Contains(got, "Theo bản đồ kèm nghị quyết") || !strings.Contains(got, "an.steward") {
 		t.Errorf("the history says %q", got)

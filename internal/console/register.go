@@ -54,7 +54,7 @@ type registerView struct {
 	Found, Total                               int
 	Unconfirmed, StaleCount, DriftCount        int
 	Before, After                              string // addresses of the neighbouring pages
-	Number, Pages int // of the page, from 1
+	Number, Pages                              int    // of the page, from 1
 	CanWrite                                   bool
 }
 
@@ -62,7 +62,7 @@ type registerView struct {
 type registerRow struct {
 	*catalog.Record
 	Heading    []segment
-	Other      Text // the name in the other language, when it is not the heading
+	CodeText   []segment
 	OwnerName  Text
 	StatusWord Text
 	OriginWord Text
@@ -185,7 +185,7 @@ func (c *Console) registerChoices(r *http.Request, view *registerView, all []*ca
 			owners[record.Owner] = true
 			view.Owners = append(view.Owners, entryChoice{string(record.Owner), c.memberName(record.Owner)})
 		}
-		if record.Origin != catalog.FromOwner {
+		if record.Origin == catalog.FromSeed {
 			view.Unconfirmed++
 		}
 		if record.Stale {
@@ -213,13 +213,17 @@ func (c *Console) registerRow(r *http.Request, record *catalog.Record, hit *cata
 	if languageOf(r.Context()) == English && record.NameEn != "" {
 		heading, place = record.NameEn, "name_en"
 	}
-	row.Heading = []segment{{Text: heading}}
+	row.Heading, row.CodeText = []segment{{Text: heading}}, []segment{{Text: record.Code}}
 	if hit == nil {
 		return row
 	}
 	for _, match := range hit.Matches {
-		if match.Place == place {
+		switch match.Place {
+		case place:
 			row.Heading = segments(match.Text, match.Marks)
+			continue
+		case "code":
+			row.CodeText = segments(match.Text, match.Marks)
 			continue
 		}
 		row.Matches = append(row.Matches, registerMatch{textOf(catalog.WordOf(catalog.Places(), match.Place)), segments(match.Text, match.Marks)})
@@ -260,6 +264,7 @@ type holderRow struct {
 	catalog.Holder
 	Name      Text
 	OwnerName Text
+	Key       bool // the element links records
 }
 
 func (c *Console) overlaps(w http.ResponseWriter, r *http.Request, user User) {
@@ -295,7 +300,7 @@ func (c *Console) overlaps(w http.ResponseWriter, r *http.Request, user User) {
 			row.Sources = append(row.Sources, entryChoice{code, names[code]})
 		}
 		for _, holder := range row.Holders {
-			row.Places = append(row.Places, holderRow{holder, names[holder.Dataset.Database], c.memberName(holder.Owner)})
+			row.Places = append(row.Places, holderRow{holder, names[holder.Dataset.Database], c.memberName(holder.Owner), row.Identifier})
 		}
 		view.Rows = append(view.Rows, row)
 	}

@@ -420,7 +420,9 @@ func entryOf(base *catalog.Entry, values url.Values, counts map[string]int) (cat
 				}
 				rows = append(rows, row)
 			}
-			put(content, group.name, rows)
+			if put(content, group.name, nil); len(rows) > 0 {
+				put(content, group.name, rows)
+			}
 		}
 	}
 	text, err := json.Marshal(content)

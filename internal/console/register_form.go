@@ -33,6 +33,9 @@ type entryForm struct {
 	Refused     *lienthong.Error
 	Differences []stewardship.Change // of what was typed to what somebody else has saved
 	Note        string
+
+	stored   bool // what is shown is what the desk has, so that its problems are those of the form
+	problems []*lienthong.Error
 }
 
 type formSection struct {
@@ -55,8 +58,7 @@ type formGroup struct {
 type formRow struct {
 	Group  string
 	Number int // in the form, from 0
-	Label  Text
-	Title  string
+	Title  Text
 	Was    string
 	Filled bool
 	Fields []formField
@@ -87,7 +89,7 @@ type suggestion struct {
 }
 
 func (c *Console) editEntry(w http.ResponseWriter, r *http.Request, user User) {
-	form := entryForm{Code: r.PathValue("code")}
+	form := entryForm{Code: r.PathValue("code"), stored: true}
 	entry, ok := c.openEntry(w, r, user, &form)
 	if !ok {
 		return
@@ -143,6 +145,7 @@ func (c *Console) loadEntryItem(r *http.Request, form *entryForm) error {
 	form.Revision = loaded.Revision
 	form.Item, form.StateWord = &loaded.Item, textOf(loaded.State.Word())
 	form.Locked = loaded.State.Open() && loaded.State != stewardship.Draft
+	form.problems = loaded.Problems
 	return nil
 }
 
@@ -176,6 +179,7 @@ func (c *Console) saveEntry(w http.ResponseWriter, r *http.Request, user User) {
 	}
 	item, err := c.saveDraft(r, user, stewardship.Proposal{Kind: catalog.Kind, ID: form.Code, Revision: formRevision(r), Note: form.Note, Body: body})
 	submit := r.PostForm.Get("submit") != ""
+	form.stored = err == nil
 	if err == nil && submit {
 		_, err = c.config.Workplace.Desk.Submit(r.Context(), user.person(), stewardship.Order{
 			Kind: item.Kind, ID: item.ID, Revision: item.Revision, Action: stewardship.ToSubmit, Note: form.Note,
@@ -232,10 +236,8 @@ func (c *Console) writeEntryForm(w http.ResponseWriter, r *http.Request, user Us
 	b.missing, b.remarks = map[string]*lienthong.Error{}, map[string][]*lienthong.Error{}
 	problems := entry.Problems()
 	// What refers to other databases only the register knows.
-	if form.Item != nil && status == http.StatusOK {
-		if loaded, err := c.config.Workplace.Desk.Load(r.Context(), catalog.Kind, form.Code); err == nil && loaded.State == stewardship.Draft {
-			problems = loaded.Problems
-		}
+	if form.stored && form.Item != nil && form.Item.State == stewardship.Draft {
+		problems = form.problems
 	}
 	b.presets()
 	for _, problem := range problems {
@@ -387,11 +389,11 @@ func (b *formBuilder) group(g *entryGroup) formGroup {
 		blank = 0
 	}
 	for n := range filled + blank {
-		row := formRow{Group: g.name, Number: n, Label: g.label, Was: b.values.Get(rowName(g.name, n, "was")), Filled: n < b.counts[g.name]}
+		row := formRow{Group: g.name, Number: n, Was: b.values.Get(rowName(g.name, n, "was")), Filled: n < b.counts[g.name]}
 		for i := range g.fields {
 			row.Fields = append(row.Fields, b.field(&g.fields[i], rowName(g.name, n, g.fields[i].name)))
 		}
-		row.Title = b.values.Get(rowName(g.name, n, g.where))
+		row.Title = b.rowTitle(row.Fields, g)
 		if n < filled {
 			group.Rows = append(group.Rows, row)
 		} else {
@@ -399,6 +401,25 @@ func (b *formBuilder) group(g *entryGroup) formGroup {
 		}
 	}
 	return group
+}
+
+// rowTitle is what people call a row: what tells it apart, else what it is of.
+func (b *formBuilder) rowTitle(fields []formField, g *entryGroup) Text {
+	for _, name := range []string{g.where, g.key, g.preset} {
+		for i := range fields {
+			f := &fields[i]
+			if g.fields[i].name != name || f.Value == "" {
+				continue
+			}
+			for _, choice := range f.Choices {
+				if choice.Value == f.Value {
+					return choice.Name
+				}
+			}
+			return Text{f.Value, f.Value}
+		}
+	}
+	return g.label
 }
 
 func (b *formBuilder) field(f *entryField, name string) formField {

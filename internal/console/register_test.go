@@ -15,6 +15,7 @@ import (
 
 	"github.com/lienthong/lienthong"
 	"github.com/lienthong/lienthong/internal/catalog"
+	"github.com/lienthong/lienthong/internal/dictionary"
 	"github.com/lienthong/lienthong/internal/stewardship"
 )
 
@@ -151,7 +152,8 @@ func sighting(place *Workplace, t *testing.T) {
 	err := place.Register.Observe(t.Context(), catalog.Observed{
 		Dataset: lienthong.DatasetID{Database: "population", Name: "person"}, Member: "G01", Engine: "oracle", EngineVersion: "19c", Table: "cong_dan",
 		Columns: []lienthong.Column{
-			{Name: "so_dinh_danh", Kind: lienthong.Text, SourceType: "varchar2(12)"}, {Name: "ho_ten", Kind: lienthong.Text, SourceType: "nvarchar2(100)"},
+			{Name: "so_dinh_danh", Kind: lienthong.Text, SourceType: "varchar2(12)"},
+			{Name: "ho_ten", Kind: lienthong.Text, SourceType: "nvarchar2(100)"},
 			{Name: "nhom_mau", Kind: lienthong.Text, SourceType: "char(3)", Nullable: true},
 		},
 		RowCount: 1000, At: 1_790_000_000_000_000,
@@ -279,7 +281,7 @@ func TestRegister_FindsAndMarks(t *testing.T) {
 		}
 	}
 	_, page := getPage(t, server, "viewer", "vi", "/catalogue?q=nhom_mau")
-	if !strings.Contains(page, "row-population") || !strings.Contains(page, "<mark>nhom</mark>_<mark>mau</mark>") {
+	if !strings.Contains(page, "row-population") || !strings.Contains(page, "<mark>nhom_mau</mark>") {
 		t.Error("a column is not found, or not marked")
 	}
 	rows := regexp.MustCompile(`id="row-`)
@@ -304,7 +306,7 @@ func TestEntry_DriftLineageConfirm(t *testing.T) {
 	_, page := getPage(t, server, "owner", "vi", "/catalogue/population")
 	whole := strings.Join(visibleTexts(t, page), "\n")
 	for _, want := range []string{
-		"cột mới nhom_mau (char(3)), chưa ánh xạ vào từ điển", "không còn ở nguồn", "không đi tiếp", "Họ", "Trần Văn Bảo", "chỉ kê khai", "Oracle 19c", "59/2014/QH13", "CSDL đất đai", "1.0", "110.000.000",
+		"cột mới nhom_mau (char(3)), chưa ánh xạ vào từ điển", "không còn ở nguồn", "không đi tiếp", "Họ", "Trần Văn Bảo", "đã cũ", "Oracle 19c", "59/2014/QH13", "CSDL đất đai", "1.0", "110.000.000",
 	} {
 		if !strings.Contains(whole, want) {
 			t.Errorf("the entry does not say %q:\n%s", want, whole)
@@ -329,10 +331,65 @@ func TestEntry_DriftLineageConfirm(t *testing.T) {
 	}
 }
 
+// Two databases hold what one of them is the source of; one receiver gets a part.
+func TestOverlapsAndConsumers(t *testing.T) {
+	place, records := newWorkplace(t)
+	other, err := dictionary.ParseDefinition("taxpayer.yaml", []byte(`
+dataset: tax.taxpayer
+title_vi: Người nộp thuế
+title_en: Taxpayers
+table: nnt
+identity: [personal_number]
+columns:
+  - {column: so_dinh_danh, element: person.number}
+  - {column: ten, element: person.full_name, transforms: [trim]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	place.Register, err = catalog.NewRegister(catalog.Config{
+		Documents: records, Dictionary: place.Dictionary,
+		Definitions: func() []*dictionary.Definition { return append(place.Definitions(), other) },
+		Consumers: func() []catalog.Consumer {
+			return []catalog.Consumer{{ID: "feed/1", Type: "feed", Name: catalog.Word{Vi: "Sở Tài chính Cà Mau", En: "Finance of Ca Mau"}, Dataset: lienthong.DatasetID{Database: "tax", Name: "taxpayer"}, Fields: []string{"full_name"}}}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := workplaceServer(t, place)
+	for _, language := range []string{"vi", "en"} {
+		for _, path := range []string{"/catalogue/overlaps", "/catalogue/overlaps?all=yes", "/catalogue/tax"} {
+			_, page := getPage(t, server, "viewer", language, path)
+			checkStructure(t, page)
+		}
+	}
+	_, page := getPage(t, server, "viewer", "vi", "/catalogue/overlaps")
+	whole := strings.Join(visibleTexts(t, page), "\n")
+	for _, want := range []string{"1 CSDL thu thập lại thông tin đã có tại population: tax", "thu thập lại", "là nguồn", "tự thu thập", "Bộ Công an"} {
+		if !strings.Contains(whole, want) {
+			t.Errorf("the overlaps do not say %q:\n%s", want, whole)
+		}
+	}
+	if strings.Contains(page, `id="element-person.number"`) {
+		t.Error("a linking key needs no decision")
+	}
+	if _, all := getPage(t, server, "viewer", "vi", "/catalogue/overlaps?all=yes"); !strings.Contains(all, `id="element-person.number"`) {
+		t.Error("all of them is not all")
+	}
+	_, page = getPage(t, server, "viewer", "vi", "/catalogue/tax")
+	whole = strings.Join(visibleTexts(t, page), "\n")
+	for _, want := range []string{"Sở Tài chính Cà Mau", "→ tax.taxpayer → Sở Tài chính Cà Mau (full_name)", "trim"} {
+		if !strings.Contains(whole, want) {
+			t.Errorf("the entry does not say %q:\n%s", want, whole)
+		}
+	}
+}
+
 func TestEntry_Attest(t *testing.T) {
 	place, _ := newWorkplace(t)
 	server := workplaceServer(t, place)
-	if answer := sendEntry(t, server, "owner", "/catalogue/population/attest", url.Values{"note": {"đã xem"}}); answer.Code != http.StatusUnprocessableEntity || !strings.Contains(answer.Body.String(), "đã xem") {
+	if answer := sendEntry(t, server, "owner", "/catalogue/population/attest", nil); answer.Code != http.StatusUnprocessableEntity || !strings.Contains(answer.Body.String(), "chưa được công bố") {
 		t.Errorf("a seed is confirmed: %d", answer.Code)
 	}
 	publishEntry(t, place, publishable())

@@ -345,7 +345,7 @@ func TestOwnerWorksOnATicket(t *testing.T) {
 	o.sync(phoneLine(120))
 	b := browser{t, newTab(t), o.server.URL}
 	b.do(b.open("owner", "/tickets?show=mine"), b.see(".tickets a"), chromedp.Click(chromedp.CSS(".tickets a")), b.see("#step-acknowledge"))
-	b.do(chromedp.Click(chromedp.CSS("#step-acknowledge")), b.see("#step-plan"))
+	b.do(chromedp.Click(chromedp.CSS("#step-acknowledge")), b.see(".stages li:nth-child(2).current"))
 	if got := b.text("#stage"); got != "Đã tiếp nhận" {
 		t.Errorf("after acknowledging: %q", got)
 	}

@@ -275,9 +275,7 @@ func (p *proposer) choose(columns []ColumnSample, values []*columnValues, fits [
 				continue
 			}
 			if i == p.first(of) {
-				if of[i].naming.score < 0.9 && i+1 < len(of) && !of[i+1].refused && of[i].confidence-of[i+1].confidence < clearly {
-					of[i].confidence *= 0.8 // several are as likely
-				}
+				doubt(of[i:])
 				proposals[c].Confidence = calibrated(of[i].confidence)
 			}
 			order = append(order, pair{c, i})
@@ -312,6 +310,25 @@ func (p *proposer) choose(columns []ColumnSample, values []*columnValues, fits [
 		}
 	}
 	return proposals
+}
+
+// doubt makes the best less likely where others are as likely: elements that share the name, or a name that is none of
+// theirs. All of them, so that none is taken in place of another.
+func doubt(of []fit) {
+	best := of[0]
+	within, factor := 1e-6, 0.65
+	if best.naming.score < 0.9 {
+		within, factor = clearly, 0.8
+	}
+	n := 0
+	for n < len(of) && !of[n].refused && best.confidence-of[n].confidence < within {
+		n++
+	}
+	for i := range of[:n] {
+		if n > 1 {
+			of[i].confidence *= factor
+		}
+	}
 }
 
 // first is the best fit that the values do not refuse; -1: none.

@@ -76,7 +76,7 @@ func labelledTables(t testing.TB, d *Dictionary) []labelledTable {
 func madeValues(t testing.TB, d *Dictionary, seed, sort string) []string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(seed))
-	random := rand.New(rand.NewPCG(h.Sum64(), 1)) //nolint:gosec // sample values, not secrets
+	random := rand.New(rand.NewPCG(h.Sum64(), 1))
 	if sort == "none" {
 		return nil
 	}
@@ -319,7 +319,8 @@ func TestPropose_LabelledSet(t *testing.T) {
 		for _, key := range keys {
 			t.Logf("values %t, %s: %s", values, key, sets[key])
 		}
-		// Measured: precision 0.97 and recall 0.96 on the half that nobody looked at, with values and without.
+		// Measured on the half that nobody looked at: precision 0.97 and recall 0.96, with values and without. On tables that
+		// were written afterwards (now in "mixed"), before anything was changed for them: 0.91 and 0.75.
 		if held := sets["held out"]; held.precision() < 0.95 || held.recall() < 0.88 {
 			t.Errorf("values %t: %s", values, held)
 		}

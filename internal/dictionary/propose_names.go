@@ -299,6 +299,7 @@ func (x *nameIndex) match(readings [][]string, table, before []string) map[int]n
 
 const (
 	fromTable    = 0.55 // of a word's weight that the table says instead of the column
+	initialsTell = 0.35 // of a word's weight, of initials that nobody has explained: "ho_ten_ncc"
 	beyondTable  = 0.15 // of a word's weight that only repeats what the table is about
 	missingRole  = 0.45 // an element of somebody, and the column does not say whose
 	strangeRole  = 0.55 // the column is somebody's, and the element does not say whose
@@ -336,6 +337,8 @@ func (x *nameIndex) compare(own []string, v *variant, table, before []string) na
 		switch {
 		case slices.Contains(table, w) || w == "lien" || w == "he":
 			extra += beyondTable * weight
+		case x.initials(w):
+			extra += initialsTell * weight
 		case v.open && (w == "ma" || w == "code"):
 			extra += weight
 			factor *= strangeRole
@@ -358,6 +361,12 @@ func (x *nameIndex) compare(own []string, v *variant, table, before []string) na
 		score *= otherOrder
 	}
 	return naming{score, v.called, role}
+}
+
+// initials are short words without a vowel that no element uses: people abbreviate what the table is about.
+func (x *nameIndex) initials(word string) bool {
+	_, known := x.weights[word]
+	return !known && len(word) <= 4 && !strings.ContainsAny(word, "aeiouy0123456789@")
 }
 
 func allDigits(word string) bool {
