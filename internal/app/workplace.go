@@ -177,7 +177,7 @@ func (w *workplace) console() (*console.Workplace, error) {
 	return &console.Workplace{
 		Dictionary: w.editions.Current, Definitions: func() []*dictionary.Definition { return w.hub.monitor.definitions },
 		Desk: w.desk, Register: w.register, Tickets: w.tickets, Addresses: w.addresses, Identities: w.identities,
-		Answers: w.answers, Assessor: w, Trend: w.trend, Editions: w.editions, Calendar: w.days, Exports: exports, Public: public,
+		Answers: w.answers, Assessor: w, Trend: w.trend, Editions: w.editions, Calendar: w.days, RowsCommand: RowsCommand, Exports: exports, Public: public,
 	}, nil
 }
 

@@ -435,7 +435,7 @@ func TestEngineerAnswersReviewerVerifies(t *testing.T) {
 	before, promised := figure("#points"), figure("#q-4 .gain-declared")
 	b.set("#verdict-4", "yes")
 	b.set("#text-4", "trích Điều 5")
-	b.do(chromedp.Click(chromedp.CSS("#answer-4")), b.see("#q-4 .note.red"))
+	b.do(chromedp.Click(chromedp.CSS("#answer-4")), b.see("#q-4 .notice.red"))
 	if got := b.text("#q-4"); !strings.Contains(got, "cần số văn bản hoặc tệp minh chứng") {
 		t.Errorf("an answer without evidence: %q", got)
 	}

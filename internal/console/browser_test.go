@@ -58,7 +58,9 @@ func newTab(t *testing.T) context.Context {
 	allocator, stop := chromedp.NewExecAllocator(ctx, options...)
 	tab, closeTab := chromedp.NewContext(allocator)
 	t.Cleanup(func() {
-		_ = chromedp.Cancel(tab) // waits for the browser to leave
+		if chromedp.FromContext(tab).Browser != nil {
+			_ = chromedp.Cancel(tab) // waits for the browser to leave
+		}
 		closeTab()
 		stop()
 		cancel()

@@ -147,7 +147,7 @@ func TestStewardProposesAnotherApproves(t *testing.T) {
 		t.Errorf("an incomplete draft is not saved with what is missing: %q", got)
 	}
 	// It cannot be submitted like this, and nothing typed is lost.
-	b.do(b.open("steward", "/dictionary/element/person.birth_date/edit"), b.see("#submit"), chromedp.Click(chromedp.CSS("#submit")), b.see(".note.red"))
+	b.do(b.open("steward", "/dictionary/element/person.birth_date/edit"), b.see("#submit"), chromedp.Click(chromedp.CSS("#submit")), b.see(".notice.red"))
 	b.set("#definition_vi", "Ngày sinh theo dương lịch như ghi trong giấy khai sinh gốc.")
 	b.set("#note", "bổ sung từ đồng nghĩa")
 	b.do(chromedp.Click(chromedp.CSS("#submit")), b.see("#impact"))

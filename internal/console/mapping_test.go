@@ -94,8 +94,8 @@ func TestMapping_FromProposalToDefinition(t *testing.T) {
 	place, published := mappingPlace(t, seenPeople())
 	server := workplaceServer(t, place)
 	b := browser{t, newTab(t), server.URL}
-	b.do(b.open("other", "/mapping/population.person"), b.see("#save"), chromedp.Click(chromedp.CSS("#save")), b.see(".note.red"))
-	if got := b.text(".note.red"); !strings.Contains(got, "chỉ cơ quan chủ quản") {
+	b.do(b.open("other", "/mapping/population.person"), b.see("#save"), chromedp.Click(chromedp.CSS("#save")), b.see(".notice.red"))
+	if got := b.text(".notice.red"); !strings.Contains(got, "chỉ cơ quan chủ quản") {
 		t.Errorf("another organisation is told %q", got)
 	}
 	b.do(b.open("steward", "/mapping"), b.see("#datasets"), chromedp.Click(chromedp.CSS(`a[href="/mapping/population.person"]`)), b.see("#counts"))

@@ -504,7 +504,7 @@ func TestOwnerRegistersADatabase(t *testing.T) {
 	if !b.has("#status-group-problem") {
 		t.Error("what is missing does not stand beside its field")
 	}
-	b.do(chromedp.Click(chromedp.CSS("#submit")), b.see(".note.red"))
+	b.do(chromedp.Click(chromedp.CSS("#submit")), b.see(".notice.red"))
 	b.set("#status-group", "built")
 	b.set("#people-0-phone", "024 3333 4444")
 	b.do(chromedp.Click(chromedp.CSS("#more-datasets summary")))
@@ -514,7 +514,7 @@ func TestOwnerRegistersADatabase(t *testing.T) {
 	b.set("#note", "kê khai lần đầu")
 	b.do(chromedp.Click(chromedp.CSS("#submit")), b.see("#impact-title"))
 
-	b.do(b.open("owner", "/catalogue/population/edit"), b.see(".note.yellow"))
+	b.do(b.open("owner", "/catalogue/population/edit"), b.see(".notice.yellow"))
 	if b.has("#save") {
 		t.Error("an entry under review can be saved")
 	}
