@@ -47,6 +47,9 @@ func people() map[string]User {
 // newWorkplace is a workplace on a store of its own, with real services. Areas add theirs.
 func newWorkplace(t *testing.T) (*Workplace, *store.Store) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("works with a store: in full only") // the race detector makes it slow, and what meets there is tested in its own package
+	}
 	records, err := store.OpenSQLite(t.Context(), t.TempDir(), store.Config{})
 	if err != nil {
 		t.Fatal(err)
