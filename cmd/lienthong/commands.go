@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -129,7 +128,7 @@ func (c *command) root() *cobra.Command {
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON where data is printed")
 	root.PersistentFlags().StringVar(&c.logLevel, "log-level", "warn", "debug, info, warn or error")
 	root.PersistentFlags().StringVar(&c.logFormat, "log-format", "text", "text or json")
-	root.AddCommand(c.demo(), c.hub(), c.node(), c.enrol(), c.signIn(), c.account(), c.audit(), c.dictionary(), c.database(), c.dataset(), c.quarantine(), c.correct(), c.snapshot(), c.push(), c.feed(), c.bundle(), c.receipts(), c.version())
+	root.AddCommand(c.demo(), c.hub(), c.node(), c.enrol(), c.signIn(), c.account(), c.audit(), c.dictionary(), c.contract(), c.database(), c.dataset(), c.quarantine(), c.correct(), c.snapshot(), c.push(), c.feed(), c.bundle(), c.receipts(), c.version())
 	c.asked = root.CommandPath()
 	c.watch(root)
 	return root
@@ -425,28 +424,6 @@ func (c *command) audit() *cobra.Command {
 		panic(err) // the flag was defined one line above
 	}
 	cmd.AddCommand(verify)
-	return cmd
-}
-
-func (c *command) dictionary() *cobra.Command {
-	cmd := &cobra.Command{Use: "dictionary", Short: "từ điển dữ liệu dùng chung / the common dictionary", Example: "  lienthong dictionary list --json", Args: cobra.NoArgs}
-	cmd.AddCommand(&cobra.Command{
-		Use: "list", Short: "liệt kê phần tử dữ liệu / list data elements", Example: "  lienthong dictionary list --json", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			elements, err := app.Elements()
-			if err != nil {
-				return err
-			}
-			if c.json {
-				return c.printJSON(elements)
-			}
-			w := tabwriter.NewWriter(c.stdout, 2, 4, 2, ' ', 0)
-			for _, e := range elements {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.ID, e.Kind, e.NameVi, e.NameEn) //nolint:errcheck // flushed below
-			}
-			return w.Flush()
-		},
-	})
 	return cmd
 }
 

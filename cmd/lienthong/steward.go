@@ -271,7 +271,7 @@ func (c *command) dataset() *cobra.Command {
 		},
 	}
 	configFlag(release, &releasePath)
-	cmd.AddCommand(show, release)
+	cmd.AddCommand(show, release, c.datasetRecheck())
 	return cmd
 }
 

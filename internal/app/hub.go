@@ -248,6 +248,7 @@ func StartHub(ctx context.Context, config *HubConfig, parts HubParts) (_ *Hub, e
 		return nil, err
 	}
 	h.bundleCommands()
+	h.recheckCommand()
 	if err := h.openFeeds(ctx, words); err != nil {
 		return nil, err
 	}

@@ -92,6 +92,11 @@ func StartFeeds(ctx context.Context, config FeedsConfig) (*Feeds, error) {
 			return nil, fmt.Errorf("bus: subscribe: %w", err)
 		}
 	}
+	// A consumer that asks at once must find somebody who answers.
+	if err := f.conn.FlushTimeout(startTimeout); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("bus: subscribe: %w", err)
+	}
 	for range feedAnswers {
 		f.work.Go(func() {
 			for {
