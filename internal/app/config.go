@@ -94,6 +94,9 @@ type NodeConfig struct {
 	Line `yaml:",inline"`
 	// Compression of batches: fastest, default, better or best. Default: fastest.
 	Compression string `yaml:"compression"`
+	// Dictionary is a file of elements that stand in place of those in the program: what the hub has
+	// published since, as its /public/dictionary.yaml says it.
+	Dictionary string `yaml:"dictionary"`
 	// Sources are what this node reads. lienthong database add adds others while it runs.
 	Sources []SourceConfig `yaml:"sources"`
 

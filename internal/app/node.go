@@ -90,7 +90,7 @@ func StartNode(ctx context.Context, config *NodeConfig, parts NodeParts) (_ *Nod
 		return nil, err
 	}
 	n.closers.add(func() { _ = lock.Release() })
-	words, err := dictionary.Builtin()
+	words, err := nodeDictionary(config)
 	if err != nil {
 		return nil, err
 	}

@@ -167,7 +167,7 @@ func plainCode(name string) string {
 // CheckDatabase looks at a database without changing anything: what is there, what is
 // missing, and which mapping its names suggest.
 func CheckDatabase(ctx context.Context, node *NodeConfig, request DatabaseRequest) (*DatabaseReport, error) {
-	words, err := dictionary.Builtin()
+	words, err := nodeDictionary(node)
 	if err != nil {
 		return nil, err
 	}
