@@ -210,7 +210,7 @@ func TestRows_MoveInAndOut(t *testing.T) {
 		}
 		r.mu.Unlock()
 		for _, result := range r.results {
-			if result.Result != lienthong.Matches {
+			if result.Result == lienthong.Differs { // a comparison that the restart cut in two fails, and is done again
 				t.Errorf("something was missing and had to be mended: %s", describe(result))
 			}
 		}
