@@ -240,7 +240,11 @@ func TestDeclare_WhileStreaming(t *testing.T) {
 	defer deadline.Stop()
 	for {
 		sink.mu.Lock()
-		all := len(sink.ids) >= senders*each+1
+		arrived := map[string]bool{} // some twice: see below
+		for _, id := range sink.ids {
+			arrived[id] = true
+		}
+		all := len(arrived) >= senders*each+1
 		sink.mu.Unlock()
 		if all {
 			break
