@@ -321,7 +321,9 @@ func (w *workplace) scorecards() []quality.Scorecard {
 			}
 		}
 		cards = append(cards, method.Database(at, subject))
-		owned[d.Owner] = append(owned[d.Owner], subject)
+		if d.Owner != "" { // nobody is known to own it: it counts for no agency
+			owned[d.Owner] = append(owned[d.Owner], subject)
+		}
 	}
 	for _, member := range sortedKeys(owned) {
 		name := m.owner(member)

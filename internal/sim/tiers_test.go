@@ -572,9 +572,7 @@ func TestTiers_HubAboveComesLater(t *testing.T) {
 	w.settle()
 	w.matched()
 	for _, name := range []string{c.name, direct.name} {
-		if err := nation.logged("batch.restarted", name); err != nil {
-			t.Error(err)
-		}
+		w.await("the new chain of "+name+" in the log", func() error { return nation.logged("batch.restarted", name) })
 	}
 }
 
