@@ -19,7 +19,7 @@ func (w *workplace) Method() *assessment.Method { return w.method }
 
 // Assessments implements console.Assessor.
 func (w *workplace) Assessments(ctx context.Context) ([]*assessment.Assessment, error) {
-	facts, err := w.facts(ctx)
+	facts, err := w.facts(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -33,15 +33,14 @@ func (w *workplace) Assessments(ctx context.Context) ([]*assessment.Assessment, 
 
 // Assessment implements console.Assessor.
 func (w *workplace) Assessment(ctx context.Context, code string) (*assessment.Assessment, error) {
-	facts, err := w.facts(ctx)
+	facts, err := w.facts(ctx, code)
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(facts, func(f assessment.Facts) bool { return f.Database.Code == code })
-	if i < 0 {
+	if len(facts) == 0 {
 		return nil, unknownDatabase(code)
 	}
-	return w.method.Assess(&facts[i], w.hub.now().UnixMicro()), nil
+	return w.method.Assess(&facts[0], w.hub.now().UnixMicro()), nil
 }
 
 func unknownDatabase(code string) error {
@@ -71,11 +70,11 @@ func (w *workplace) Sheet(ctx context.Context, code, language string) (*assessme
 	if err != nil {
 		return nil, err
 	}
-	return w.method.NewSheet(one, assessment.SheetInput{People: peopleOf(&record), Trend: trend, Language: language}), nil
+	return w.method.NewSheet(one, assessment.SheetInput{People: assessment.PeopleOf(&record.Entry, withPosition), Trend: trend, Language: language}), nil
 }
 
-// facts is what is known of every database now.
-func (w *workplace) facts(ctx context.Context) ([]assessment.Facts, error) {
+// facts is what is known now: of one database, or with an empty code of all.
+func (w *workplace) facts(ctx context.Context, code string) ([]assessment.Facts, error) {
 	records, err := w.register.List(ctx, catalog.Filter{}, catalog.ByCode, false)
 	if err != nil {
 		return nil, err
@@ -96,6 +95,9 @@ func (w *workplace) facts(ctx context.Context) ([]assessment.Facts, error) {
 	m := w.hub.monitor
 	now := m.now()
 	databases := m.allDatabases()
+	if code != "" {
+		databases = slices.DeleteFunc(databases, func(d lienthong.Database) bool { return d.Code != code })
+	}
 	facts := make([]assessment.Facts, 0, len(databases))
 	m.mu.Lock()
 	for _, d := range databases {
@@ -145,25 +147,12 @@ func (w *workplace) facts(ctx context.Context) ([]assessment.Facts, error) {
 	return facts, nil
 }
 
-func peopleOf(r *catalog.Record) assessment.People {
-	var people assessment.People
-	for _, p := range r.People {
-		who := p.Name
-		if p.Position != "" {
-			who += ", " + p.Position
-		}
-		switch p.Duty {
-		case catalog.OwnerDuty:
-			people.Owner = who
-		case catalog.StewardDuty:
-			people.Steward = who
-		case catalog.TechnicalChiefDuty:
-			people.ITEngineer = who
-		case catalog.ProfessionalHeadDuty:
-			people.BusinessEngineer = who
-		}
+// withPosition names somebody in charge as the one-page assessment does.
+func withPosition(contact *catalog.Contact) string {
+	if contact.Position == "" {
+		return contact.Name
 	}
-	return people
+	return contact.Name + ", " + contact.Position
 }
 
 func (w *workplace) sharingFacts(f *assessment.Facts) {
@@ -204,6 +193,19 @@ func (m *monitor) allDatabases() []lienthong.Database {
 // measured are the counters of a database of which something has landed. Called with mu held.
 func (m *monitor) measured(code string, now time.Time) []quality.Counters {
 	return slices.DeleteFunc(m.counters(code, now), func(c quality.Counters) bool { return c.Rows == 0 })
+}
+
+// measuredStreams counts the streams of which there are figures.
+func (m *monitor) measuredStreams() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, v := range m.streams {
+		if v.report != nil && (v.report.Counters.Rows > 0 || v.last != nil && v.last.SourceRows > 0) {
+			n++
+		}
+	}
+	return n
 }
 
 // connectionFacts is the road from the source to here. Called with mu held.

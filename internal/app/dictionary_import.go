@@ -114,15 +114,11 @@ func draftElement(ctx context.Context, desk *stewardship.Desk, by stewardship.Pe
 	loaded, err := desk.Load(ctx, p.Kind, p.ID)
 	if err == nil {
 		p.Revision = loaded.Revision
-		if loaded.State == stewardship.Draft {
-			if bytes.Equal(loaded.Body, p.Body) {
-				return nil
-			}
-			_, err = desk.Edit(ctx, by, p)
-			return err
+		if loaded.State == stewardship.Draft && bytes.Equal(loaded.Body, p.Body) {
+			return nil
 		}
 	}
-	_, err = desk.Draft(ctx, by, p)
+	_, err = desk.Save(ctx, by, p)
 	return err
 }
 

@@ -32,21 +32,31 @@ func (w *workplace) exports() (private, public http.Handler, err error) {
 			return nil, nil, err
 		}
 	}
-	open, closed := http.NewServeMux(), http.NewServeMux()
+	open, closed := map[string]endings{}, map[string]endings{}
 	for _, format := range publish.Formats() {
-		handler := w.export(e, format)
 		// A pattern's wildcard is a whole segment; the format's ends with its extension.
-		pattern, suffix := format.Path, ""
+		pattern, ending := format.Path, ""
 		if i := strings.LastIndexByte(pattern, '}'); i >= 0 {
-			pattern, suffix = pattern[:i+1], pattern[i+1:]
+			pattern, ending = pattern[:i+1], pattern[i+1:]
 		}
+		into := open
 		if strings.Contains(format.Path, "/contracts/") {
-			addExport(closed, pattern, suffix, handler)
-			continue
+			into = closed
 		}
-		addExport(open, pattern, suffix, handler)
+		if into[pattern] == nil {
+			into[pattern] = endings{}
+		}
+		into[pattern][ending] = w.export(e, format)
 	}
-	return http.StripPrefix(privatePath, closed), http.StripPrefix(publicPath, open), nil
+	return http.StripPrefix(privatePath, muxOf(closed)), http.StripPrefix(publicPath, muxOf(open)), nil
+}
+
+func muxOf(patterns map[string]endings) *http.ServeMux {
+	mux := http.NewServeMux()
+	for pattern, handlers := range patterns {
+		mux.Handle("GET "+pattern, handlers)
+	}
+	return mux
 }
 
 func (w *workplace) newExports() (*publish.Exports, error) {
@@ -60,38 +70,20 @@ func (w *workplace) newExports() (*publish.Exports, error) {
 	})
 }
 
-// suffixed answers the paths of one pattern that end in different ways.
-type suffixed map[string]http.Handler
+// endings answers the paths of one pattern by how they end; a pattern without a wildcard has the
+// empty ending only.
+type endings map[string]http.Handler
 
-func (s suffixed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	for suffix, handler := range s {
-		if name, found := strings.CutSuffix(lastSegment(r), suffix); found && name != "" {
+func (s endings) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	last := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	for ending, handler := range s {
+		if name, found := strings.CutSuffix(last, ending); found && name != "" {
 			r.SetPathValue("name", name)
 			handler.ServeHTTP(w, r)
 			return
 		}
 	}
 	http.NotFound(w, r)
-}
-
-func lastSegment(r *http.Request) string {
-	return r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
-}
-
-// addExport registers one export; exports whose paths differ in their ending only share a pattern.
-func addExport(mux *http.ServeMux, pattern, suffix string, handler http.Handler) {
-	if suffix == "" {
-		mux.Handle("GET "+pattern, handler)
-		return
-	}
-	probe, _ := http.NewRequest(http.MethodGet, pattern[:strings.IndexByte(pattern, '{')]+"x", nil) //nolint:noctx // it is not sent
-	if known, at := mux.Handler(probe); at != "" {
-		if shared, ok := known.(suffixed); ok {
-			shared[suffix] = handler
-			return
-		}
-	}
-	mux.Handle("GET "+pattern, suffixed{suffix: handler})
 }
 
 // export writes one format about what the address names.

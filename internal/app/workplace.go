@@ -52,7 +52,7 @@ type workplace struct {
 	mu        sync.Mutex
 	consumers []catalog.Consumer
 	written   time.Time // when days and assessments were last written down
-	measured  int       // how many databases and agencies had figures then
+	measured  int       // how many streams had figures then
 }
 
 func openWorkplace(ctx context.Context, h *Hub, key []byte) (*workplace, error) {
@@ -157,10 +157,7 @@ func workingDays(config *HubConfig) (*calendar.Calendar, error) {
 
 // database finds a database of the national list, of the configuration, or one that lands here.
 func (w *workplace) database(code string) (lienthong.Database, bool) {
-	return databaseOf(w.hub.monitor.allDatabases(), code)
-}
-
-func databaseOf(all []lienthong.Database, code string) (lienthong.Database, bool) {
+	all := w.hub.monitor.allDatabases()
 	i := slices.IndexFunc(all, func(d lienthong.Database) bool { return d.Code == code })
 	if i < 0 {
 		return lienthong.Database{}, false
@@ -216,22 +213,22 @@ func (w *workplace) refresh(ctx context.Context) error {
 		return err
 	}
 	w.standardise.UseRulings(rulings)
-	cards := w.scorecards()
+	measured := w.hub.monitor.measuredStreams()
 	w.mu.Lock()
-	due := w.hub.now().Sub(w.written) >= snapshotEvery || len(cards) != w.measured
+	due := w.hub.now().Sub(w.written) >= snapshotEvery || measured != w.measured
 	w.mu.Unlock()
 	if !due {
 		return nil
 	}
-	return w.writeDown(ctx, cards)
+	return w.writeDown(ctx, measured)
 }
 
 // writeDown keeps the day of every database that is measured, and every assessment.
-func (w *workplace) writeDown(ctx context.Context, cards []quality.Scorecard) error {
+func (w *workplace) writeDown(ctx context.Context, measured int) error {
 	now := w.hub.now()
 	at := now.UnixMicro()
 	var method quality.Method
-	for _, card := range cards {
+	for _, card := range w.scorecards() {
 		if !card.Index.Known {
 			continue
 		}
@@ -251,7 +248,7 @@ func (w *workplace) writeDown(ctx context.Context, cards []quality.Scorecard) er
 		return err
 	}
 	w.mu.Lock()
-	w.written, w.measured = now, len(cards)
+	w.written, w.measured = now, measured
 	w.mu.Unlock()
 	return nil
 }

@@ -31,18 +31,7 @@ func (f *Facts) TakeRecord(record *catalog.Record) {
 		r.State, r.StateGrade, r.Progress = BuildingState(e.Status.Group), Declared, float64(e.Status.Progress)
 	}
 	r.Domain = strings.Join(e.Domains, ", ")
-	for _, contact := range e.People {
-		switch contact.Duty {
-		case catalog.OwnerDuty:
-			r.People.Owner = contact.Name
-		case catalog.StewardDuty:
-			r.People.Steward = contact.Name
-		case catalog.TechnicalChiefDuty:
-			r.People.ITEngineer = contact.Name
-		case catalog.ProfessionalHeadDuty:
-			r.People.BusinessEngineer = contact.Name
-		}
-	}
+	r.People = PeopleOf(e, func(contact *catalog.Contact) string { return contact.Name })
 	r.Objects, r.Open, r.Master = len(e.Objects), 0, 0
 	for _, object := range e.Objects {
 		if object.Open {
@@ -64,6 +53,25 @@ func (f *Facts) TakeRecord(record *catalog.Record) {
 	f.Connection.Registered = len(e.Datasets)
 	f.takeProtection(e)
 	f.takeShapes(record)
+}
+
+// PeopleOf are the ones in charge that an entry names, each as called says.
+func PeopleOf(e *catalog.Entry, called func(*catalog.Contact) string) People {
+	var people People
+	for i := range e.People {
+		contact := &e.People[i]
+		switch contact.Duty {
+		case catalog.OwnerDuty:
+			people.Owner = called(contact)
+		case catalog.StewardDuty:
+			people.Steward = called(contact)
+		case catalog.TechnicalChiefDuty:
+			people.ITEngineer = called(contact)
+		case catalog.ProfessionalHeadDuty:
+			people.BusinessEngineer = called(contact)
+		}
+	}
+	return people
 }
 
 func (f *Facts) takeProtection(e *catalog.Entry) {

@@ -186,10 +186,11 @@ func (c *Console) element(w http.ResponseWriter, r *http.Request, user User) {
 		c.notFound(w, r)
 		return
 	}
+	uses := c.uses()
 	view := elementView{
 		chrome:  c.chromeOf(w, r, user, "dictionary", "element", c.words(r).text(Text{element.NameVi, element.NameEn})),
 		Element: element, Name: Text{element.NameVi, element.NameEn}, Define: Text{element.DefinitionVi, element.DefinitionEn},
-		Uses: c.uses()[id], Affected: dictionary.Affected(c.uses(), id), Dependents: known.Dependents(id), CanWrite: c.mayWrite(user),
+		Uses: uses[id], Affected: dictionary.Affected(uses, id), Dependents: known.Dependents(id), CanWrite: c.mayWrite(user),
 	}
 	for _, a := range element.Attributes() {
 		view.Attributes = append(view.Attributes, attributeRow{a.Number, Text{a.LabelVi, a.LabelEn}, Text{a.ValueVi, a.ValueEn}})
@@ -425,7 +426,7 @@ func (c *Console) saveElement(w http.ResponseWriter, r *http.Request, user User)
 		return
 	}
 	proposal := stewardship.Proposal{Kind: stewardship.ElementKind, ID: form.ID, Revision: form.Revision, Note: strings.TrimSpace(form.Note), Body: body}
-	item, err := c.saveDraft(r, user, proposal)
+	item, err := desk.Save(r.Context(), user.person(), proposal)
 	if err == nil && r.PostForm.Get("submit") != "" {
 		item, err = desk.Submit(r.Context(), user.person(), stewardship.Order{Kind: item.Kind, ID: item.ID, Revision: item.Revision, Action: stewardship.ToSubmit, Note: proposal.Note})
 	}
@@ -445,15 +446,6 @@ func (c *Console) saveElement(w http.ResponseWriter, r *http.Request, user User)
 	default:
 		c.failWith(w, r, err)
 	}
-}
-
-// saveDraft begins a version, or goes on with the one that somebody began.
-func (c *Console) saveDraft(r *http.Request, user User, p stewardship.Proposal) (stewardship.Item, error) {
-	desk := c.config.Workplace.Desk
-	if loaded, err := desk.Load(r.Context(), p.Kind, p.ID); err == nil && loaded.State == stewardship.Draft {
-		return desk.Edit(r.Context(), user.person(), p)
-	}
-	return desk.Draft(r.Context(), user.person(), p)
 }
 
 // merge writes what people typed into the content.

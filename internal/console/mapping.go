@@ -345,12 +345,7 @@ func (c *Console) saveMapping(w http.ResponseWriter, r *http.Request, user User)
 	desk, person := c.config.Workplace.Desk, user.person()
 	proposal := stewardship.Proposal{Kind: stewardship.MappingKindName, ID: name, Note: view.Note, Body: body}
 	proposal.Revision, _ = strconv.ParseInt(r.PostForm.Get("revision"), 10, 64)
-	var item stewardship.Item
-	if work.Item != nil && work.Item.State == stewardship.Draft {
-		item, err = desk.Edit(r.Context(), person, proposal)
-	} else {
-		item, err = desk.Draft(r.Context(), person, proposal)
-	}
+	item, err := desk.Save(r.Context(), person, proposal)
 	if err == nil {
 		work.Item = &item
 		if action == "submit" {

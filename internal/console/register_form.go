@@ -177,7 +177,7 @@ func (c *Console) saveEntry(w http.ResponseWriter, r *http.Request, user User) {
 		c.failWith(w, r, err)
 		return
 	}
-	item, err := c.saveDraft(r, user, stewardship.Proposal{Kind: catalog.Kind, ID: form.Code, Revision: formRevision(r), Note: form.Note, Body: body})
+	item, err := c.config.Workplace.Desk.Save(r.Context(), user.person(), stewardship.Proposal{Kind: catalog.Kind, ID: form.Code, Revision: formRevision(r), Note: form.Note, Body: body})
 	submit := r.PostForm.Get("submit") != ""
 	form.stored = err == nil
 	if err == nil && submit {

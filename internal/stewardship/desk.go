@@ -145,6 +145,21 @@ func (d *Desk) Edit(ctx context.Context, by Person, p Proposal) (Item, error) {
 		})
 }
 
+// Save goes on with the draft that is there, or begins a version.
+func (d *Desk) Save(ctx context.Context, by Person, p Proposal) (Item, error) {
+	if _, err := d.kind(p.Kind); err != nil {
+		return Item{}, err
+	}
+	item, found, err := d.find(ctx, p.Kind, p.ID)
+	if err != nil {
+		return Item{}, err
+	}
+	if found && item.State == Draft {
+		return d.Edit(ctx, by, p)
+	}
+	return d.Draft(ctx, by, p)
+}
+
 // Submit proposes a draft. It must be complete.
 func (d *Desk) Submit(ctx context.Context, by Person, o Order) (Item, error) {
 	o.Action = ToSubmit
